@@ -1,0 +1,58 @@
+"""How kernels are compiled and where the compiled code is kept."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numba
+from numba import config
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@cache
+def cache_folder() -> str | None:
+    """Return the folder for compiled code, or None where none can be written.
+
+    Its name holds a hash of the kernels' sources, Numba's version and the CPU: Numba looks only at the file of the function itself,
+    so an edited callee in another file would otherwise go unnoticed.
+    """
+    digest = hashlib.sha256(f"{numba.__version__} {config.CPU_NAME} {os.uname().machine}".encode())
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(source.name.encode() + source.read_bytes())
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = base / "borderflow-sim" / f"kernels-{digest.hexdigest()[:16]}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".write-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError:
+        return None
+    return str(folder)
+
+
+def kernel(function: F) -> F:
+    """Compile `function` without the GIL, with NumPy's rules for division, fastmath off.
+
+    The cache folder is a setting of the whole process in Numba; it is set only while this function is decorated.
+    """
+    folder = cache_folder()
+    before = config.CACHE_DIR
+    config.CACHE_DIR = folder or before
+    try:
+        compiled: F = numba.njit(function, nogil=True, error_model="numpy", cache=folder is not None)
+    finally:
+        config.CACHE_DIR = before
+    return compiled
+
+
+def inlined(function: F) -> F:
+    """Compile a small scalar function that its callers inline at the level of LLVM."""
+    compiled: F = numba.njit(function, nogil=True, error_model="numpy", forceinline=True)
+    return compiled
