@@ -5,8 +5,10 @@ Every function takes normal scores z of uniforms (streams and quantiles make the
 
 from __future__ import annotations
 
-from functools import cache
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, lru_cache
 from math import sqrt
+from typing import NamedTuple
 
 import numpy as np
 from scipy import interpolate, special
@@ -94,18 +96,21 @@ def log_gamma_ratio(table, shape, z):
 
 
 @inlined
-def beta(table, mean, concentration, z1, z2):
+def beta(table, mean, concentration, t1, z1, z2):
     """Return a draw of Beta(mean * c, (1 - mean) * c), c = concentration, as G1 / (G1 + G2) from two independent scores.
 
-    mean in [0, 1]; concentration >= 0: towards 0 the law becomes 0 or 1 with probability 1 - mean and mean.
+    mean in [0, 1]; concentration >= 0: below 1e-3 the law is its limit, 1 with probability `mean` and else 0, from t1, the folded
+    uniform whose score is z1.
     """
     if mean <= 0.0:
         return 0.0
     if mean >= 1.0:
         return 1.0
-    c = max(concentration, 1e-3)
-    a = mean * c
-    b = c - a
+    if concentration < 1e-3:
+        u = t1 if t1 > 0.0 else 1.0 + t1
+        return 1.0 if u < mean else 0.0
+    a = mean * concentration
+    b = concentration - a
     first = log_gamma_ratio(table, a, z1)
     second = log_gamma_ratio(table, b, z2)
     return mean / (mean + (1.0 - mean) * exp(second - first))
@@ -356,3 +361,132 @@ def _effective_loads_of_one_sigma(sigma: float, truncation: float) -> np.ndarray
     inverse = counts * (np.exp(np.minimum((counts[:, None] - 1) * log_phi[None, :], 0.0)) * square[None, :]).sum(axis=1) * 0.05
     inverse[0] = 1.0
     return np.clip(1.0 / inverse, 1.0, counts)
+
+
+class LoadSums(NamedTuple):
+    """Tables of sums of k truncated lognormal loads over (k, sigma, z), for sigmas low, low + step, ...
+
+    g = sigma nodes (1 where sigma is one constant, else at least 4), k = 144 nodes of node_counts(), z = 69 scores
+    ratio      (k, g, z)  log(S_k / (k mu))
+    effective  (k, g)     log n_eff
+    mean       (g,)       log mu
+    low, step             sigma of the first node and the distance of nodes (step 0: one node)
+    score_median          score e of the median of a truncated standard normal
+    root       (k,)       1 / sqrt(k) at the nodes
+    """
+
+    ratio: np.ndarray
+    effective: np.ndarray
+    mean: np.ndarray
+    low: float
+    step: float
+    score_median: float
+    root: np.ndarray
+
+
+@lru_cache(maxsize=8)
+def load_sums(low: float, high: float, truncation: float) -> LoadSums:
+    """Return the tables for sigmas from `low` to `high` (0 <= low <= high <= 8), loads truncated above at `truncation` sds of their log."""
+    if low == high:
+        sigmas, step = np.array([low]), 0.0
+    else:
+        first = max(int(low / _SIGMA_STEP) - 1, 0)
+        last = max(int(np.ceil(high / _SIGMA_STEP)) + 1, first + 3)
+        sigmas, step = _SIGMA_STEP * np.arange(first, last + 1), _SIGMA_STEP
+    counts = node_counts()
+
+    def one(sigma: float) -> tuple[np.ndarray, np.ndarray]:
+        if sigma == 0.0:
+            return np.zeros((counts.size, round(2 * Z_LIMIT / _SUM_Z_STEP) + 1)), counts.astype(np.float64)
+        return _sums_of_one_sigma(sigma, truncation), _effective_loads_of_one_sigma(sigma, truncation)
+
+    with ThreadPoolExecutor() as pool:
+        tables = list(pool.map(one, sigmas.tolist()))
+    return LoadSums(
+        ratio=_rounded(np.stack([ratio for ratio, _ in tables], axis=1)),
+        effective=_rounded(np.log(np.stack([effective for _, effective in tables], axis=1))),
+        mean=_rounded(log_mean_load(sigmas, truncation)),
+        low=float(sigmas[0]),
+        step=step,
+        score_median=float(_rounded(truncated_scores(np.zeros(1), truncation))[0]),
+        root=1.0 / np.sqrt(counts),
+    )
+
+
+@inlined
+def _node_of(sums, k):
+    """Return (node, weight of the next node on 1/sqrt(k), weight on k, shrinkage) for k >= 1 loads."""
+    if k <= _EXACT_K:
+        return max(int(k), 1) - 1, 0.0, 0.0, 1.0
+    if k >= _MAX_K:
+        return _N_NODES - 2, 1.0, 1.0, k / _MAX_K
+    bits = np.float64(k).view(np.int64)
+    eighth = (bits >> 49) & 7
+    node = _EXACT_K - 1 + 8 * ((bits >> 52) - 1027) + eighth
+    linear = np.float64(bits & 0x0001FFFFFFFFFFFF) * 2.0**-49
+    near = sums.root[node]
+    return node, (near - 1.0 / sqrt(k)) / (near - sums.root[node + 1]), linear, 1.0
+
+
+@inlined
+def _sigma_weights(sums, sigma):
+    """Return (first of four nodes, four weights) of the cubic in sigma; with a single node its weight is 1."""
+    if sums.step == 0.0:
+        return 0, 1.0, 0.0, 0.0, 0.0
+    nodes = sums.mean.size
+    x = min(max((sigma - sums.low) / sums.step, 0.0), nodes - 1.0)
+    i = min(max(int(x), 1), nodes - 3)
+    w0, w1, w2, w3 = cubic_weights(x - i)
+    return i - 1, w0, w1, w2, w3
+
+
+@inlined
+def _by_sigma(table, g, w0, w1, w2, w3):
+    """Return the cubic in sigma through table[g : g + 4], or table[0] where there is one node."""
+    if table.size == 1:
+        return table[0]
+    return w0 * table[g] + w1 * table[g + 1] + w2 * table[g + 2] + w3 * table[g + 3]
+
+
+@inlined
+def log_sum_of_loads(sums, sigma, k, z):
+    """Return log S_k, S_k the quantile at normal score z of the sum of k >= 1 loads exp(sigma e), e standard normal truncated above.
+
+    Within 1 % of brute force for the quantiles of M / T at .025 .. .975, n in 1 .. 3,000, d in .01 .. .9, sigma in .2 .. 4 (measured: 0.3 %).
+
+    Source: method.md section 2; tables by convolution.
+    """
+    node, weight, _, shrink = _node_of(sums, k)
+    g, w0, w1, w2, w3 = _sigma_weights(sums, sigma)
+    y = (min(max(z, -Z_LIMIT), Z_LIMIT) + Z_LIMIT) / _SUM_Z_STEP
+    j = min(max(int(y), 1), sums.ratio.shape[2] - 3)
+    b0, b1, b2, b3 = cubic_weights(y - j)
+    ratio = sums.ratio
+    total = 0.0
+    for c in range(2):
+        part = 0.0
+        outer = weight if c else 1.0 - weight
+        if outer == 0.0:
+            continue
+        for s in range(min(ratio.shape[1], 4)):
+            w = w0 if s == 0 else (w1 if s == 1 else (w2 if s == 2 else w3))
+            row = ratio[node + c, g + s]
+            part += w * (b0 * row[j - 1] + b1 * row[j] + b2 * row[j + 1] + b3 * row[j + 2])
+        total += outer * part
+    if shrink != 1.0:
+        total /= sqrt(shrink)
+    return total + log(k) + _by_sigma(sums.mean, g, w0, w1, w2, w3)
+
+
+@inlined
+def effective_loads(sums, sigma, k):
+    """Return n_eff = 1 / E[sum z^2 / (sum z)^2] of k >= 1 lognormal loads, in 1 .. k.
+
+    Source: method.md section 3.
+    """
+    node, _, weight, shrink = _node_of(sums, k)
+    g, w0, w1, w2, w3 = _sigma_weights(sums, sigma)
+    here = exp(_by_sigma(sums.effective[node], g, w0, w1, w2, w3))
+    if weight > 0.0:
+        here += weight * (exp(_by_sigma(sums.effective[node + 1], g, w0, w1, w2, w3)) - here)
+    return min(max(here * shrink, 1.0), k)
