@@ -1,0 +1,455 @@
+"""Evidence tables: rows as written to checked rows in kilograms, lengths of periods, and the import of CBP's published file."""
+
+from __future__ import annotations
+
+import calendar
+import csv
+import datetime
+import io
+import math
+import os
+import re
+import stat
+import unicodedata
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, Literal
+
+from .errors import EvidenceError, Problem
+from .units import MASS_UNITS, UnitError, closest, to_kg
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMS = ("powder", "pill", "unrecorded")
+COLUMNS = ("corridor", "period", "form", "n_events", "amount", "unit", "rounding", "n_min", "n_max", "source", "note")
+_REQUIRED = COLUMNS[:6]
+_N_MIN, _N_MAX = 1, 300
+
+_LARGEST_FILE = 64 * 2**20
+_MOST_ROWS = 1_000_000
+_MOST_PROBLEMS = 200  # of one file; a person stops reading earlier
+_LARGEST_COUNT = 2**53  # above it a float no longer holds every whole number
+_LARGEST_AMOUNT = 1e15
+_LONGEST_LABEL = 200
+_LONGEST_NUMBER = 64
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_GROUPED = re.compile(r"[+-]?[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]*)?")
+_TWO_DATES = re.compile(r"([0-9]+-[0-9]+-[0-9]+)/([0-9]+-[0-9]+-[0-9]+)")
+_YEAR = re.compile(r"(?:FY|CY)([0-9]{4})")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One checked row of evidence. `amount` and `rounding` are in `unit`: kg, or a count of tablets.
+
+    `n_events` is None where the count is unknown; only then do `n_min` and `n_max` matter. `where` says where the row was
+    written ("evidence/cbp.csv:31") and is no part of its identity.
+    """
+
+    corridor: str
+    period: str
+    form: Literal["powder", "pill", "unrecorded"]
+    n_events: int | None
+    amount: float
+    unit: Literal["kg", "pill"]
+    rounding: float = 0.0
+    n_min: int = _N_MIN
+    n_max: int = _N_MAX
+    source: str = ""
+    note: str = ""
+    where: str = field(default="", compare=False)
+
+
+class _Wrong(Exception):
+    """A cell cannot be read: what came, what is allowed, what to do. Becomes a Problem where the place is known."""
+
+    def __init__(self, came: str, allowed: str = "", advice: str = "") -> None:
+        super().__init__(came)
+        self.came, self.allowed, self.advice = came, allowed, advice
+
+    def at(self, column: str) -> Problem:
+        return Problem(path=(column,), came=self.came, allowed=self.allowed, advice=self.advice)
+
+
+def _shown(raw: object) -> str:
+    text = repr(raw)
+    return text if len(text) <= 60 else f"{text[:60]}..."
+
+
+def _number(raw: object) -> float:
+    """Return a finite float from a number or its text. A bool is no number."""
+    allowed = "it must be a number"
+    if isinstance(raw, str):
+        if not _NUMBER.fullmatch(raw) or len(raw) > _LONGEST_NUMBER:
+            advice = "Write digits, with a point for decimals"
+            if _GROUPED.fullmatch(raw):
+                advice = f"Write {raw.replace(',', '')}"
+            elif re.fullmatch(r"[0-9.]+ *[a-z]+", raw):
+                advice = "The unit has a column of its own, unit"
+            raise _Wrong(f"{_shown(raw)} is not a number", allowed, advice)
+        number = float(raw)
+        if number == 0 and re.match(r"[^eE]*[1-9]", raw):
+            raise _Wrong(f"{raw} is too small for a number", allowed, "Check its exponent")
+    elif isinstance(raw, bool) or not isinstance(raw, int | float):
+        raise _Wrong(f"{_shown(raw)} is not a number", allowed, "Write digits, without quotes")
+    else:
+        try:
+            number = float(raw)
+        except OverflowError:
+            number = math.inf
+    if not math.isfinite(number):
+        raise _Wrong(f"{_shown(raw)} is not finite", allowed, "Check its exponent; leave an unknown n_events blank")
+    return number
+
+
+def _count(raw: object, least: int) -> int | None:
+    """Return a whole number from `least` to 2^53, or None for a blank."""
+    if raw == "":
+        return None
+    allowed = f"it must be a whole number from {least} to 2^53" + (", or blank where it is unknown" if least == 0 else "")
+    number = _number(raw)
+    # The float is within range before its text is read exactly: Fraction("1e999999999") would take minutes.
+    if not least <= number <= _LARGEST_COUNT:
+        raise _Wrong(f"{_shown(raw)} is out of range", allowed, "Check the column; amounts belong in amount")
+    exact = Fraction(str(raw)) if number else Fraction(0)
+    if exact.denominator != 1 or exact > _LARGEST_COUNT:
+        raise _Wrong(f"{_shown(raw)} is not a whole number", allowed, "Check the column; amounts belong in amount")
+    return int(exact)
+
+
+def _quantity(raw: object) -> float:
+    number = _number(raw)
+    if not 0 <= number <= _LARGEST_AMOUNT:
+        raise _Wrong(f"{_shown(raw)} is out of range", f"it must be from 0 to {_LARGEST_AMOUNT:g}", "Check the sign and the unit")
+    return number + 0.0  # -0.0 becomes 0.0
+
+
+def _text(raw: object) -> str:
+    """Return free text, which may run over several lines."""
+    if not isinstance(raw, str):
+        raise _Wrong(f"{_shown(raw)} is not a text", "it must be a text", f'Write "{raw}"' if isinstance(raw, int | float) else "")
+    for character in raw:
+        if unicodedata.category(character) in ("Cc", "Cs") and character not in "\t\r\n":
+            raise _Wrong(f"the character {character!a} in {_shown(raw[:40])}", "control characters are not allowed", "Delete it")
+    return raw
+
+
+def _label(raw: object) -> str:
+    """Return a label. Labels stand in ids such as `detection_rate[a,b]` and `detection_rate@a,b`, so `, [ ] @ |` are refused."""
+    label = _text(raw)
+    if label == "":
+        raise _Wrong("it is blank", "a label is needed", "Write the label")
+    if len(label) > _LONGEST_LABEL:
+        raise _Wrong(f"a label of {len(label)} characters", f"a label has at most {_LONGEST_LABEL}", "Shorten it")
+    for character in label:
+        if character in ",[]@|" or not character.isprintable():
+            raise _Wrong(
+                f"the character {character!a} in the label {_shown(label)}",
+                "a label has none of , [ ] @ | and no control characters, because labels stand in ids such as detection_rate[a,b]",
+                "Rename it",
+            )
+    return label
+
+
+def _period(raw: object) -> str:
+    label = _label(raw)
+    if dates := _TWO_DATES.fullmatch(label):
+        allowed = "two dates are a period as YYYY-MM-DD/YYYY-MM-DD, both days included"
+        try:
+            first, last = (_date(date) for date in dates.groups())
+        except ValueError as wrong:
+            raise _Wrong(f"{label!r} is not two dates: {wrong}", allowed, "Correct the date") from None
+        if last < first:
+            raise _Wrong(f"{label!r} ends before it begins", allowed, f"Write {last}/{first}")
+    return label
+
+
+def _form(raw: object) -> str:
+    form = _label(raw)
+    if form not in FORMS:
+        near = closest(form, FORMS)
+        advice = f"Did you mean {near}" if near else "Write unrecorded where the form is not known"
+        if form == "all":
+            advice = "all is a form of results: write unrecorded, or one row for powder and one for pill"
+        raise _Wrong(f"{form!r} is not a form of evidence", f"it must be one of {', '.join(FORMS)}", advice)
+    return form
+
+
+def _unit(raw: object) -> str:
+    unit = _text(raw)
+    choices = (*MASS_UNITS, "pill")
+    if unit not in choices:
+        came = f"{_shown(unit)} is not a unit of evidence" if unit else "it is blank"
+        near = closest(unit, choices)
+        raise _Wrong(came, f"it must be one of {', '.join(choices)}", f"Did you mean {near}" if near else "Write the unit of amount")
+    return unit
+
+
+_READERS: Mapping[str, Callable[[object], Any]] = {
+    "corridor": _label,
+    "period": _period,
+    "form": _form,
+    "n_events": lambda raw: _count(raw, 0),
+    "amount": _quantity,
+    "unit": _unit,
+    "rounding": lambda raw: 0.0 if raw == "" else _quantity(raw),
+    "n_min": lambda raw: _count(raw, 1),
+    "n_max": lambda raw: _count(raw, 1),
+    "source": _text,
+    "note": _text,
+}
+
+
+def _read_cells(cells: Mapping[str, object]) -> tuple[dict[str, Any], list[Problem]]:
+    """Read the cells that are there, and check them against each other as far as they can be read.
+
+    Returns the arguments of a Row, complete only where all required cells were given and no problem was found.
+    """
+    problems: list[Problem] = []
+    fields: dict[str, Any] = {}
+
+    def wrong(column: str, came: str, allowed: str, advice: str) -> None:
+        problems.append(Problem(path=(column,), came=came, allowed=allowed, advice=advice))
+
+    for column, raw in cells.items():
+        blank = raw is None or (isinstance(raw, str) and raw.strip() == "")
+        try:
+            fields[column] = _READERS[column]("" if blank else raw.strip() if isinstance(raw, str) else raw)
+        except _Wrong as refused:
+            problems.append(refused.at(column))
+
+    amount, unit, form = fields.get("amount"), fields.get("unit"), fields.get("form")
+    n_events = fields.get("n_events")
+    if unit == "pill" and form is not None and form != "pill":
+        wrong(
+            "unit",
+            came=f"pill with the form {form}",
+            allowed="a count of tablets has the form pill",
+            advice="Set form to pill, or give a mass",
+        )
+    if n_events == 0 and amount:
+        wrong(
+            "amount",
+            came=f"{amount:g} in 0 events",
+            allowed="n_events = 0 needs amount = 0",
+            advice="Leave n_events blank if it is unknown",
+        )
+    if amount is not None and fields.get("rounding", 0) > amount:
+        came = f"{fields['rounding']:g} around an amount of {amount:g}"
+        wrong("rounding", came=came, allowed="it must be at most amount", advice="Give the half-width of rounding, in the unit of amount")
+    n_min, n_max = fields.pop("n_min", None), fields.pop("n_max", None)
+    if "n_events" in fields:
+        for column, bound in (("n_min", n_min), ("n_max", n_max)):
+            if bound is not None and n_events is not None:
+                advice = f"Leave {column} blank, or n_events if it is unknown"
+                wrong(column, came=f"{bound} beside n_events = {n_events}", allowed="it is for a blank n_events only", advice=advice)
+    fields["n_min"], fields["n_max"] = _N_MIN if n_min is None else n_min, _N_MAX if n_max is None else n_max
+    if fields["n_min"] > fields["n_max"]:
+        default = " (its default)" if n_max is None else ""
+        came = f"{fields['n_min']} is above n_max = {fields['n_max']}{default}"
+        wrong("n_min", came=came, allowed="n_min must be at most n_max", advice="Raise n_max or lower n_min")
+    if unit in MASS_UNITS:
+        fields["unit"] = "kg"
+        for column in ("amount", "rounding"):
+            if column in fields:
+                try:
+                    fields[column] = to_kg(fields[column], unit)
+                except UnitError as refused:
+                    problems.extend(problem.at(prefix=(column,)) for problem in refused.problems)
+    return fields, problems
+
+
+def row_from_mapping(mapping: Mapping[str, object], path: tuple[str | int, ...] = ()) -> tuple[Row | None, list[Problem]]:
+    """Read one row from a mapping with the CSV's columns as keys and numbers or texts in them.
+
+    An omitted key is a blank. Blanks around texts are dropped. Returns the row, or None and every problem, with `path` before
+    the name of the column.
+    """
+    problems = []
+    for key in mapping:
+        if key not in COLUMNS:
+            near = closest(str(key), COLUMNS)
+            advice = f"Did you mean {near}" if near else "Delete it"
+            problems.append(Problem(path=(str(key),), came="unknown key", allowed=f"a row has {', '.join(COLUMNS)}", advice=advice))
+    fields, wrong = _read_cells({column: mapping.get(column, "") for column in COLUMNS})
+    problems = [problem.at(prefix=path) for problem in (*problems, *wrong)]
+    where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
+    return (None if problems else Row(**fields, where=where)), problems
+
+
+def row_as_mapping(row: Row) -> dict[str, str | int | float]:
+    """Return the mapping that `row_from_mapping` reads as an equal row, bit for bit; blanks and defaults are left out."""
+    mapping: dict[str, str | int | float] = {"corridor": row.corridor, "period": row.period, "form": row.form}
+    if row.n_events is not None:
+        mapping["n_events"] = row.n_events
+    mapping |= {"amount": row.amount, "unit": row.unit}
+    if row.rounding:
+        mapping["rounding"] = row.rounding
+    if row.n_events is None:
+        mapping |= {"n_min": row.n_min, "n_max": row.n_max}
+    return mapping | {column: text for column, text in (("source", row.source), ("note", row.note)) if text}
+
+
+def read_table(path: str | os.PathLike[str], name: str | None = None) -> tuple[list[Row], list[Problem]]:
+    """Read an evidence table (CSV, UTF-8, a byte order mark is fine); return its rows, or no row and every problem.
+
+    Columns may come in any order; blanks around cells are dropped, and empty lines skipped. Problems carry line numbers and
+    `name` (the path as it stands, unless given); after 200 of them reading stops. A file that cannot be read as CSV, or is
+    larger than 64 MiB or 1,000,000 rows, has that as its last problem.
+    """
+    name = os.fspath(path) if name is None else name
+    rows: list[Row] = []
+    problems: list[Problem] = []
+    try:
+        records = _records(path, name)
+        line, header = next(records)
+        problems = [problem.at(name, line) for problem in _header_problems(header)]
+        n_rows = 0
+        for line, cells in records:
+            n_rows += 1
+            if len(problems) >= _MOST_PROBLEMS:
+                problems.append(Problem(came="there may be more problems below", advice="Correct these first", file=name, line=line))
+                break
+            if len(cells) != len(header):
+                problems.append(_field_count(cells, header).at(name, line))
+                continue
+            fields, wrong = _read_cells({column: cell for column, cell in zip(header, cells, strict=True) if column in COLUMNS})
+            problems += [problem.at(name, line) for problem in wrong]
+            if not problems:
+                rows.append(Row(**fields, where=f"{name}:{line}"))
+        if n_rows == 0:
+            problems.append(Problem(came="the table has a header and no rows", advice="Add a row for each stratum", file=name))
+    except EvidenceError as refused:
+        problems += refused.problems
+    return ([] if problems else rows), problems
+
+
+def _header_problems(header: Sequence[str]) -> list[Problem]:
+    allowed = f"the columns are {', '.join(COLUMNS)}"
+    problems = []
+    for i, column in enumerate(header):
+        if column in header[:i]:
+            problems.append(Problem(came=f"the column {_shown(column)} stands twice", allowed=allowed, advice="Delete one"))
+        elif column not in COLUMNS:
+            near = closest(column, [known for known in COLUMNS if known not in header])
+            advice = f"Did you mean {near}" if near else "Delete it"
+            problems.append(Problem(came=f"unknown column {_shown(column)}", allowed=allowed, advice=advice))
+    problems += [
+        Problem(came=f"the column {column} is missing", allowed=allowed, advice="Add it") for column in _REQUIRED if column not in header
+    ]
+    return problems
+
+
+def _field_count(cells: Sequence[str], header: Sequence[str]) -> Problem:
+    return Problem(
+        came=f"{len(cells)} fields", allowed=f"the header has {len(header)}", advice="Put a text that holds a comma in double quotes"
+    )
+
+
+def _records(path: str | os.PathLike[str], name: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield (line of its first character, stripped cells) for each line of a CSV file that is not blank, the header first.
+
+    Raises EvidenceError, one problem with file and line, for a file that cannot be read, is too large, is not UTF-8 text, has
+    no header, or breaks the rules of CSV.
+    """
+
+    def refuse(came: str, allowed: str = "", advice: str = "", line: int | None = None) -> EvidenceError:
+        return EvidenceError([Problem(came=came, allowed=allowed, advice=advice, file=name, line=line)])
+
+    try:
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
+            raise refuse("it is not a file", "a CSV file is needed", "Check the path")
+        if status.st_size > _LARGEST_FILE:
+            raise refuse(f"{status.st_size / 2**20:.0f} MiB", "a table has at most 64 MiB", "Split it")
+        with open(path, "rb") as stream:
+            raw = stream.read(_LARGEST_FILE + 1)
+    except FileNotFoundError:
+        raise refuse("there is no such file", advice="Check the path") from None
+    except (OSError, ValueError) as wrong:
+        raise refuse(
+            f"it cannot be read: {getattr(wrong, 'strerror', None) or wrong}", advice="Check the path and its permissions"
+        ) from None
+    advice = "Save it as CSV (UTF-8)"
+    if raw.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
+        raise refuse("it is a spreadsheet or an archive", "a CSV file is needed", advice)
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise refuse("it is UTF-16 text", "UTF-8 is needed", advice)
+    if (at := raw.find(b"\0")) >= 0:
+        raise refuse("a NUL byte: this is not a text file", "a CSV file is needed", advice, raw.count(b"\n", 0, at) + 1)
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as wrong:
+        line = wrong.object.count(b"\n", 0, wrong.start) + 1
+        raise refuse(f"the byte 0x{wrong.object[wrong.start]:02x} is not UTF-8", "UTF-8 is needed", advice, line) from None
+    if not text.strip():
+        raise refuse("it is empty", "a header and rows are needed", "Check the path")
+
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, skipinitialspace=True)
+    n_records, line = 0, 1
+    try:
+        for cells in reader:
+            stripped = [cell.strip() for cell in cells]
+            if any(stripped):
+                if n_records == 0 and len(stripped) == 1 and (separator := re.search("[;\t]", stripped[0])):
+                    raise refuse(f"the fields are separated by {separator[0]!r}", "a comma is needed", advice, line)
+                if n_records > _MOST_ROWS:
+                    raise refuse(f"more than {_MOST_ROWS:,} rows", "a table has at most that many", "Split it", line)
+                n_records += 1
+                yield line, stripped
+            line = reader.line_num + 1
+    except csv.Error as wrong:
+        raise refuse(f"it is not CSV: {wrong}", "a quoted text ends with a double quote", "Look for a stray one", line) from None
+
+
+def check_rows(rows: Iterable[Row]) -> list[Problem]:
+    """Return a problem for each stratum that has events (or an unknown count of them) and no amount at all."""
+    strata: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
+    for row in rows:
+        strata[row.corridor, row.period, row.form].append(row)
+    problems = []
+    for stratum, members in strata.items():
+        eventful = [row for row in members if row.n_events != 0]
+        if eventful and not any(row.amount > 0 for row in members):
+            counts = [row.n_events for row in eventful]
+            events = "an unknown number of" if None in counts else str(sum(n for n in counts if n is not None))
+            place = re.fullmatch(r"(.+):([0-9]+)", eventful[0].where, re.DOTALL)
+            problems.append(
+                Problem(
+                    came=f"{events} events with a total amount of 0 in {', '.join(stratum)}",
+                    allowed="the weights of a stratum with events must be known",
+                    advice="Give an amount, or leave the stratum out",
+                    file=place[1] if place else eventful[0].where or None,
+                    line=int(place[2]) if place else None,
+                )
+            )
+    return problems
+
+
+def period_days(label: str) -> int | None:
+    """Return the length of a period in days, or None where the label does not tell it.
+
+    FY2024 is 1 October 2023 to 30 September 2024 and CY2024 the calendar year: both hold the 29 February of 2024. Two ISO dates
+    include both days. Any suffix makes the length unknown.
+
+    >>> period_days("FY2024"), period_days("CY2023"), period_days("2025-02-12/2025-03-13"), period_days("FY2026-Oct-Apr")
+    (366, 365, 30, None)
+    """
+    if year := _YEAR.fullmatch(label):
+        return 366 if calendar.isleap(int(year[1])) else 365
+    if dates := _TWO_DATES.fullmatch(label):
+        try:
+            first, last = (_date(date) for date in dates.groups())
+        except ValueError:
+            return None
+        return (last - first).days + 1 if first <= last else None
+    return None
+
+
+def _date(text: str) -> datetime.date:
+    if not re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
+        raise ValueError(f"{text} is not YYYY-MM-DD")
+    return datetime.date.fromisoformat(text)
