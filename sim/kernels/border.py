@@ -1,0 +1,630 @@
+"""One block of the border model: seized + missed = flow, in every draw, gross and pure, added to the summaries as it is drawn.
+
+Letters: x = inputs (parameter draws and constants), j = strata sorted by period and corridor, b = load-scale blocks, c = corridors,
+g = groups, p = periods, d = draws of one lane (at most 1,024), s = uniform slots.
+"""
+
+from __future__ import annotations
+
+from math import sqrt
+from typing import NamedTuple
+
+import numpy as np
+
+from .arithmetic import exp, log
+from .counts import (
+    LoadSums,
+    beta,
+    effective_loads,
+    geometric_failures,
+    log_gamma_ratio,
+    log_sum_of_loads,
+    missed_loads,
+)
+from .jit import inlined, kernel
+from .quantiles import evaluate, normal_score, normal_tail, t_tail
+from .streams import fill_philox, fill_sobol
+from .summaries import lane_sums, update
+
+LANE = 1024
+
+LOGNORMAL, GAMMA, EQUAL, COPY = range(4)
+POWDER, PILL, UNRECORDED = range(3)
+
+# Columns of Strata.ref: which input a stratum reads for what.
+(
+    DETECTION_RATE,
+    LOAD_SIZE,
+    LOAD_MEDIAN,
+    MISSED_SIZE_RATIO,
+    ATTRIBUTION_SHARE,
+    INLAND_RATIO,
+    DOSE,
+    PILL_SHARE,
+    POWDER_PURITY,
+    MASS_WEIGHTING,
+    PILL_FENTANYL,
+    PILL_MASS,
+    POWDER_CV,
+    PILL_CV,
+) = range(14)
+N_REFS = 14
+
+# Columns of Strata.slot: the uniforms of a stratum. A Beta takes two, the one named and the next.
+SLOT_GAMMA, SLOT_POISSON, SLOT_SUM = 0, 1, 2
+SLOT_SHARE_SEIZED, SLOT_SHARE_MISSED = 3, 5
+SLOT_ATTRIBUTED_SEIZED, SLOT_ATTRIBUTED_MISSED = 7, 9
+SLOT_POWDER_SEIZED, SLOT_POWDER_MISSED = 11, 13
+SLOT_PILL_SEIZED, SLOT_PILL_MISSED = 15, 17
+N_SLOTS = 19
+
+# Components that add up over strata, forms and corridors; every quantity follows from them.
+SEIZED_GROSS, SEIZED_PURE, MISSED_GROSS, MISSED_PURE, INLAND, UNATTRIBUTED, DOSES, N_MISSED = range(8)
+N_COMPONENTS = 8
+
+_MG_PER_KG = 1e6
+
+
+class Source(NamedTuple):
+    """Where the uniforms of one replicate come from.
+
+    seed, replicate, replicates   of this run; Philox draws of replicate r are r, r + R, r + 2 R, ...
+    directions, shift             (s', 53), (s',) uint64: scrambled Sobol' directions of this replicate; s' = 0 under plain Philox
+    dimension, stream             (s,): Sobol' dimension of every slot, -1 where it is drawn from its Philox stream
+    """
+
+    seed: np.uint64
+    replicate: int
+    replicates: int
+    directions: np.ndarray
+    shift: np.ndarray
+    dimension: np.ndarray
+    stream: np.ndarray
+
+
+class Inputs(NamedTuple):
+    """Every scalar input of the model as x = F^-1(u).
+
+    slot (x,)                slot of its uniform, -1 for a constant
+    constant (x,)            its value then
+    coefficients, child      inverse-CDF tables of all laws, packed
+    low, high, first (x,)    support and first cell of each input's table
+    component (x,)           -1 where independent
+    member_start (k + 1,), member   inputs of each correlated component, in order
+    factor_start (k,), factor       its lower-triangular factor, rows one after another
+    df (k,)                  0 for a Gaussian component, else degrees of freedom of its t copula
+    chi_slot, chi_low, chi_high, chi_first (k,)   slot and table of its chi-square
+    t_tables (k, 288, 4)     tables of the t distribution function, unused for Gaussian components
+    """
+
+    slot: np.ndarray
+    constant: np.ndarray
+    coefficients: np.ndarray
+    child: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    first: np.ndarray
+    component: np.ndarray
+    member_start: np.ndarray
+    member: np.ndarray
+    factor_start: np.ndarray
+    factor: np.ndarray
+    df: np.ndarray
+    chi_slot: np.ndarray
+    chi_low: np.ndarray
+    chi_high: np.ndarray
+    chi_first: np.ndarray
+    t_tables: np.ndarray
+
+
+class Strata(NamedTuple):
+    """The evidence and how it reads the inputs.
+
+    form, prior, n_events (j,)       form code, share of the event prior, known events
+    mass_kg, tablets (j,)            seized mass and tablets of the rows that are certain
+    ref (j, 14), slot (j, 19)        inputs and uniform slots, -1 where not used
+    unknown_start (j + 1,), unknown_slot, unknown_low, unknown_span    blank counts: log n_min and log((n_max + 1) / n_min)
+    row_start (j + 1,), row_amount, row_half, row_is_pill, row_half_slot, row_copy_slot    rows that are rounded, or every row of "copy"
+    block (j,)                       load-scale block
+    term_start (b + 1,), term_slot, term_size, term_member_start, term_member    the sums in a block's Z: one for each load-size input
+    period_strata, period_cells, period_blocks (p + 1,)    ranges
+    cell_corridor, cell_start        (cells,), (cells + 1,): strata of one corridor and period
+    member (g, c)                    whether a corridor belongs to a group
+    index (c + g, p, 3, 13)          summary of each corridor or group, period, form and quantity, -1 where none is kept
+    """
+
+    form: np.ndarray
+    prior: np.ndarray
+    n_events: np.ndarray
+    mass_kg: np.ndarray
+    tablets: np.ndarray
+    ref: np.ndarray
+    slot: np.ndarray
+    unknown_start: np.ndarray
+    unknown_slot: np.ndarray
+    unknown_low: np.ndarray
+    unknown_span: np.ndarray
+    row_start: np.ndarray
+    row_amount: np.ndarray
+    row_half: np.ndarray
+    row_is_pill: np.ndarray
+    row_half_slot: np.ndarray
+    row_copy_slot: np.ndarray
+    block: np.ndarray
+    term_start: np.ndarray
+    term_slot: np.ndarray
+    term_size: np.ndarray
+    term_member_start: np.ndarray
+    term_member: np.ndarray
+    period_strata: np.ndarray
+    period_cells: np.ndarray
+    period_blocks: np.ndarray
+    cell_corridor: np.ndarray
+    cell_start: np.ndarray
+    member: np.ndarray
+    index: np.ndarray
+
+
+class Tables(NamedTuple):
+    """Tables of counts.py and quantiles.py: gamma quantiles, normal scores, normal tail, sums of lognormal loads."""
+
+    gamma: np.ndarray
+    score: np.ndarray
+    tail: np.ndarray
+    sums: LoadSums
+
+
+@kernel
+def fill(source, slot, first, out):
+    """Write the folded uniforms of points first .. first + d - 1 of one slot."""
+    dimension = source.dimension[slot]
+    if dimension >= 0:
+        fill_sobol(source.directions[dimension], source.shift[dimension], first, out)
+    else:
+        fill_philox(
+            source.seed, source.stream[slot], first * source.replicates + source.replicate, source.replicates, out
+        )
+
+
+@kernel
+def draw_inputs(inputs, tables, source, first, uniform, score, scale, x):
+    """Write every input of one lane.
+
+    x = F^-1(u);  in a component u = Phi(z) or T_df(z sqrt(df / chi2)), z = L e with e independent normal scores and L L' = R
+
+    first          index of the lane's first point
+    uniform (d,)   scratch;  score (k, d) scratch, k = the greatest component;  scale (d,) scratch
+    x (x, d)       written in place
+
+    Source: method.md section 5.
+    """
+    n = uniform.size
+    for p in range(inputs.slot.size):
+        if inputs.slot[p] < 0:
+            x[p, :n] = inputs.constant[p]
+        elif inputs.component[p] < 0:
+            fill(source, inputs.slot[p], first, uniform)
+            for i in range(n):
+                x[p, i] = evaluate(inputs.coefficients, inputs.child, inputs.low[p], inputs.high[p], inputs.first[p], uniform[i])
+    for k in range(inputs.df.size):
+        start = inputs.member_start[k]
+        size = inputs.member_start[k + 1] - start
+        for m in range(size):
+            fill(source, inputs.slot[inputs.member[start + m]], first, uniform)
+            for i in range(n):
+                score[m, i] = normal_score(tables.score, uniform[i])
+        df = inputs.df[k]
+        if df > 0.0:
+            fill(source, inputs.chi_slot[k], first, uniform)
+            for i in range(n):
+                chi = evaluate(
+                    inputs.coefficients, inputs.child, inputs.chi_low[k], inputs.chi_high[k], inputs.chi_first[k], uniform[i]
+                )
+                scale[i] = sqrt(df / chi)
+        for m in range(size - 1, -1, -1):
+            row = inputs.factor_start[k] + m * (m + 1) // 2
+            for i in range(n):
+                total = 0.0
+                for e in range(m + 1):
+                    total += inputs.factor[row + e] * score[e, i]
+                score[m, i] = total
+        for m in range(size):
+            p = inputs.member[start + m]
+            for i in range(n):
+                if df > 0.0:
+                    t = t_tail(inputs.t_tables[k], df, score[m, i] * scale[i])
+                else:
+                    t = normal_tail(tables.tail, score[m, i])
+                x[p, i] = evaluate(inputs.coefficients, inputs.child, inputs.low[p], inputs.high[p], inputs.first[p], t)
+
+
+@kernel
+def draw_evidence(strata, source, x, first, j, uniform, n_events, seized):
+    """Write the events and the seized gross mass (kg) of stratum j in every draw of a lane.
+
+    A blank count is log-uniform on n_min .. n_max, a rounded amount uniform on amount +- half, kept above 0, a counted pill weighs `pill_mass`.
+
+    uniform (d,) scratch;  n_events, seized (d,)  written in place
+
+    Source: method.md section 2; interface.md section 2.
+    """
+    n = uniform.size
+    for i in range(n):
+        n_events[i] = strata.n_events[j]
+        seized[i] = strata.mass_kg[j]
+    if strata.tablets[j] > 0.0:
+        for i in range(n):
+            seized[i] += strata.tablets[j] * x[strata.ref[j, PILL_MASS], i] / _MG_PER_KG
+    for r in range(strata.unknown_start[j], strata.unknown_start[j + 1]):
+        fill(source, strata.unknown_slot[r], first, uniform)
+        for i in range(n):
+            u = uniform[i] if uniform[i] > 0.0 else 1.0 + uniform[i]
+            n_events[i] += np.floor(exp(strata.unknown_low[r] + u * strata.unknown_span[r]) * (1.0 + 1e-12))
+    for r in range(strata.row_start[j], strata.row_start[j + 1]):
+        if strata.row_half_slot[r] >= 0:
+            fill(source, strata.row_half_slot[r], first, uniform)
+        for i in range(n):
+            seized[i] += _row_mass(strata, x, j, r, i, uniform[i])
+
+
+@inlined
+def _row_mass(strata, x, j, r, i, t):
+    """Return the mass (kg) of one row that is rounded or stands alone; t is the folded uniform of its rounding."""
+    amount = strata.row_amount[r]
+    if strata.row_half_slot[r] >= 0:
+        u = t if t > 0.0 else 1.0 + t
+        amount += (2.0 * u - 1.0) * strata.row_half[r]
+        amount = max(amount, 1e-300)
+    if strata.row_is_pill[r]:
+        amount *= x[strata.ref[j, PILL_MASS], i] / _MG_PER_KG
+    return amount
+
+
+@inlined
+def _log_sum(tables, law, size, k, z):
+    """Return the log of the sum of k >= 1 standardised loads of the size law at normal score z."""
+    if law == LOGNORMAL:
+        return log_sum_of_loads(tables.sums, size, k, z)
+    if law == GAMMA:
+        return log(size * k) + log_gamma_ratio(tables.gamma, size * k, z)
+    return log(k)
+
+
+@inlined
+def _log_median_load(tables, law, size):
+    """Return the log of the median of one standardised load."""
+    if law == LOGNORMAL:
+        return size * tables.sums.score_median
+    if law == GAMMA:
+        return log(size) + log_gamma_ratio(tables.gamma, size, 0.0)
+    return 0.0
+
+
+@inlined
+def _effective(tables, law, size, k):
+    """Return the effective number of k >= 1 loads, 1 .. k."""
+    if law == LOGNORMAL:
+        return effective_loads(tables.sums, size, k)
+    if law == GAMMA:
+        return max((size * k + 1.0) / (size + 1.0), 1.0)
+    return k
+
+
+@kernel
+def draw_scale(strata, tables, law, source, x, first, b, n_events, seized, uniform, total, log_scale):
+    """Write log s of one load-scale block: s = T_B / Z_{n_B}, Z one draw that all strata of the block share.
+
+    n_events, seized (j, d);  uniform, total (d,) scratch;  log_scale (d,) written in place, NaN where the block has no event
+
+    Source: method.md section 2, Mass.
+    """
+    n = uniform.size
+    total[:n] = 0.0
+    log_scale[:n] = 0.0
+    for k in range(strata.term_start[b], strata.term_start[b + 1]):
+        fill(source, strata.term_slot[k], first, uniform)
+        for i in range(n):
+            events = 0.0
+            for m in range(strata.term_member_start[k], strata.term_member_start[k + 1]):
+                events += n_events[strata.term_member[m], i]
+                log_scale[i] += seized[strata.term_member[m], i]
+            if events > 0.0:
+                size = x[strata.term_size[k], i] if strata.term_size[k] >= 0 else 0.0
+                total[i] += exp(_log_sum(tables, law, size, events, normal_score(tables.score, uniform[i])))
+    for i in range(n):
+        log_scale[i] = log(log_scale[i]) - log(total[i]) if total[i] > 0.0 else np.nan
+
+
+@kernel
+def draw_missed(strata, tables, law, source, x, first, j, n_events, log_scale, u, z, missed, mass, seized_loads, missed_loads_):
+    """Write what stratum j let through: loads missed K, their gross mass M (kg), and the effective numbers of seized and missed loads.
+
+    K | n, d ~ NegBin(n + a, d);   M = r s Z'_K;   "copy": K = sum of K_i, M = r sum of x_i K_i, K_i ~ Geometric(d)
+
+    n_events (d,), log_scale (d,) of its block;  u, z (19, d) folded uniforms and normal scores of the stratum's slots
+    missed, mass, seized_loads, missed_loads_ (d,)  written in place
+
+    Source: method.md sections 2 and 3.
+    """
+    n = n_events.size
+    ref = strata.ref[j]
+    if law == COPY:
+        uniform = u[0]
+        half = u[1]
+        first_sum = u[2]  # scratch: sum of x, of x^2, of x^2 K
+        seized_square = z[0]
+        missed_square = z[1]
+        missed[:n] = 0.0
+        mass[:n] = 0.0
+        first_sum[:n] = 0.0
+        seized_square[:n] = 0.0
+        missed_square[:n] = 0.0
+        for r in range(strata.row_start[j], strata.row_start[j + 1]):
+            fill(source, strata.row_copy_slot[r], first, uniform)
+            if strata.row_half_slot[r] >= 0:
+                fill(source, strata.row_half_slot[r], first, half)
+            for i in range(n):
+                load = _row_mass(strata, x, j, r, i, half[i])
+                k = geometric_failures(x[ref[DETECTION_RATE], i], uniform[i])
+                missed[i] += k
+                mass[i] += k * load
+                first_sum[i] += load
+                seized_square[i] += load * load
+                missed_square[i] += k * load * load
+        for i in range(n):
+            seized_loads[i] = first_sum[i] * first_sum[i] / seized_square[i] if seized_square[i] > 0.0 else 1.0
+            missed_loads_[i] = mass[i] * mass[i] / missed_square[i] if missed_square[i] > 0.0 else 1.0
+            mass[i] *= x[ref[MISSED_SIZE_RATIO], i]
+        return
+    for i in range(n):
+        events = n_events[i]
+        size = x[ref[LOAD_SIZE], i] if ref[LOAD_SIZE] >= 0 else 0.0
+        k = missed_loads(
+            tables.gamma, events + strata.prior[j], x[ref[DETECTION_RATE], i], z[SLOT_GAMMA, i], u[SLOT_POISSON, i], z[SLOT_POISSON, i]
+        )
+        missed[i] = k
+        seized_loads[i] = _effective(tables, law, size, events) if events > 0.0 else 1.0
+        if k > 0.0:
+            scale = log_scale[i]
+            if ref[LOAD_MEDIAN] >= 0:
+                scale = log(x[ref[LOAD_MEDIAN], i]) - _log_median_load(tables, law, size)
+            mass[i] = x[ref[MISSED_SIZE_RATIO], i] * exp(scale + _log_sum(tables, law, size, k, z[SLOT_SUM, i]))
+            missed_loads_[i] = _effective(tables, law, size, k)
+        else:
+            mass[i] = 0.0
+            missed_loads_[i] = 1.0
+
+
+@inlined
+def average_purity(table, mean, cv, loads, t1, z1, z2):
+    """Return (average purity of a mass, whether its sd had to be limited).
+
+    m | mean ~ Beta with that mean and sd = mean cv / sqrt(loads), limited to what a Beta allows
+
+    mean in [0, 1], cv >= 0, loads >= 1 effective.  Source: method.md section 3.
+    """
+    if cv <= 0.0 or mean <= 0.0 or mean >= 1.0:
+        return mean, False
+    concentration = (1.0 - mean) * loads / (mean * cv * cv) - 1.0
+    return beta(table, mean, max(concentration, 0.0), t1, z1, z2), concentration < 0.0
+
+
+@kernel
+def compose(strata, tables, x, j, seized, missed, mass, seized_loads, missed_loads_, u, z, n_used, parts, counters):
+    """Split stratum j by form, make it pure, keep what crossed this border, and add it to the components of its corridor.
+
+    realised pill share  S ~ Beta(mean s, variance s (1 - s) / m),  the same for the attributed share A;  m = n_eff seized, K_eff missed
+    pure = share x gross x average purity over max(1, S m) loads
+
+    seized, missed, mass, seized_loads, missed_loads_ (d,);  u, z (19, d);  n_used: draws in this lane
+    parts (3, 8, d)      powder, pill and (n_missed only) unrecorded components of the corridor, added to in place
+    counters (j, 2)      draws whose mean purity was cut at 1, and whose sd was limited
+
+    Source: method.md sections 3 and 4.
+    """
+    ref = strata.ref[j]
+    form = strata.form[j]
+    attributed = strata.slot[j, SLOT_ATTRIBUTED_SEIZED] >= 0
+    constant_share = x[ref[ATTRIBUTION_SHARE]]
+    for i in range(n_used):
+        n_seized = seized_loads[i]
+        n_missed = missed_loads_[i]
+        here_seized = constant_share[i]
+        here_missed = constant_share[i]
+        if attributed:
+            share = constant_share[i]
+            here_seized = beta(
+                tables.gamma, share, n_seized - 1.0, u[SLOT_ATTRIBUTED_SEIZED, i], z[SLOT_ATTRIBUTED_SEIZED, i], z[SLOT_ATTRIBUTED_SEIZED + 1, i]
+            )
+            here_missed = beta(
+                tables.gamma, share, n_missed - 1.0, u[SLOT_ATTRIBUTED_MISSED, i], z[SLOT_ATTRIBUTED_MISSED, i], z[SLOT_ATTRIBUTED_MISSED + 1, i]
+            )
+        pill_share = 0.0
+        pill_seized = 1.0 if form == PILL else 0.0
+        pill_missed = pill_seized
+        if form == UNRECORDED:
+            pill_share = x[ref[PILL_SHARE], i]
+            pill_seized = beta(
+                tables.gamma, pill_share, n_seized - 1.0, u[SLOT_SHARE_SEIZED, i], z[SLOT_SHARE_SEIZED, i], z[SLOT_SHARE_SEIZED + 1, i]
+            )
+            pill_missed = beta(
+                tables.gamma, pill_share, n_missed - 1.0, u[SLOT_SHARE_MISSED, i], z[SLOT_SHARE_MISSED, i], z[SLOT_SHARE_MISSED + 1, i]
+            )
+        parts[form, N_MISSED, i] += here_missed * missed[i]
+        cut = False
+        limited = False
+        for f in range(2):
+            if form != UNRECORDED and form != f:
+                continue
+            if f == POWDER:
+                mean = x[ref[POWDER_PURITY], i] * x[ref[MASS_WEIGHTING], i]
+                cv = x[ref[POWDER_CV], i]
+                a, b = SLOT_POWDER_SEIZED, SLOT_POWDER_MISSED
+                part = 1.0 - pill_share
+                gross_seized = seized[i] * (1.0 - pill_seized)
+                gross_missed = mass[i] * (1.0 - pill_missed)
+            else:
+                mean = x[ref[PILL_FENTANYL], i] / x[ref[PILL_MASS], i]
+                cv = x[ref[PILL_CV], i]
+                a, b = SLOT_PILL_SEIZED, SLOT_PILL_MISSED
+                part = pill_share
+                gross_seized = seized[i] * pill_seized
+                gross_missed = mass[i] * pill_missed
+            if mean > 1.0:
+                mean = 1.0
+                cut = True
+            if form != UNRECORDED:
+                part = 1.0
+            purity_seized, limited_seized = average_purity(tables.gamma, mean, cv, max(part * n_seized, 1.0), u[a, i], z[a, i], z[a + 1, i])
+            purity_missed, limited_missed = average_purity(tables.gamma, mean, cv, max(part * n_missed, 1.0), u[b, i], z[b, i], z[b + 1, i])
+            limited = limited or limited_seized or limited_missed
+            pure_seized = gross_seized * purity_seized
+            pure_missed = gross_missed * purity_missed
+            parts[f, SEIZED_GROSS, i] += here_seized * gross_seized
+            parts[f, SEIZED_PURE, i] += here_seized * pure_seized
+            parts[f, MISSED_GROSS, i] += here_missed * gross_missed
+            parts[f, MISSED_PURE, i] += here_missed * pure_missed
+            parts[f, INLAND, i] += x[ref[INLAND_RATIO], i] * here_seized * pure_seized
+            parts[f, UNATTRIBUTED, i] += (1.0 - here_seized) * pure_seized + (1.0 - here_missed) * pure_missed
+            parts[f, DOSES, i] += (here_seized * pure_seized + here_missed * pure_missed) * _MG_PER_KG / x[ref[DOSE], i]
+        counters[j, 0] += cut
+        counters[j, 1] += limited
+
+
+@inlined
+def _quantity(q, part, i):
+    """Return quantity q of one draw from its components, part (8, d). The order is that of model.QUANTITIES."""
+    if q == 0:
+        return part[SEIZED_GROSS, i]
+    if q == 1:
+        return part[SEIZED_PURE, i]
+    if q == 2:
+        return part[MISSED_GROSS, i]
+    if q == 3:
+        return part[MISSED_PURE, i]
+    if q == 4:
+        return part[SEIZED_GROSS, i] + part[MISSED_GROSS, i]
+    if q == 5:
+        return part[SEIZED_PURE, i] + part[MISSED_PURE, i]
+    if q == 6:
+        return part[INLAND, i]
+    if q == 7:
+        return part[MISSED_PURE, i] - part[INLAND, i]
+    if q == 8:
+        return part[UNATTRIBUTED, i]
+    if q == 9:
+        return part[SEIZED_PURE, i] / part[SEIZED_GROSS, i]
+    if q == 10:
+        return part[SEIZED_PURE, i] / (part[SEIZED_PURE, i] + part[MISSED_PURE, i])
+    if q == 11:
+        return part[N_MISSED, i]
+    return part[DOSES, i]
+
+
+@kernel
+def summarise(index, parts, whole, values, first, lane, layout, state, sums, stored):
+    """Add every quantity of one corridor or group in one period to its summary, or store it.
+
+    index (3, 13)        summaries, -1 where none is kept
+    parts (3, 8, d)      components by powder, pill, unrecorded;  whole (8, d) scratch: their sum
+    values (d,)          scratch, its length the draws in this lane
+    first, lane          first point of the lane and its number in the block
+    sums (S, lanes, 2)   sums of v - centre and of its square, written for this lane
+    stored (S, k)        kept draws of points 0 .. k - 1; with k = 0 nothing is stored and the summaries are updated
+    """
+    n = values.size
+    for e in range(whole.shape[0]):
+        for i in range(n):
+            whole[e, i] = parts[0, e, i] + parts[1, e, i]
+    for i in range(n):
+        whole[N_MISSED, i] += parts[2, N_MISSED, i]
+    for f in range(3):
+        part = whole if f == 2 else parts[f]
+        for q in range(index.shape[1]):
+            s = index[f, q]
+            if s < 0:
+                continue
+            for i in range(n):
+                values[i] = _quantity(q, part, i)
+            if stored.shape[1] > 0:
+                for i in range(min(n, stored.shape[1] - first)):
+                    stored[s, first + i] = values[i]
+            else:
+                update(layout, state, s, values)
+                sums[s, lane, 0], sums[s, lane, 1] = lane_sums(values, layout.centre[s])
+
+
+@kernel
+def border_block(strata, inputs, tables, law, source, first, n_draws, layout, state, sums, counters, inland_counters, stored, stored_inputs):
+    """Draw points first .. first + n_draws - 1 of one replicate of the border model and add them to its summaries.
+
+    sums (S, lanes, 2)            lane sums of this block, written
+    counters (j, 2)               draws with purity cut, sd limited, added to
+    inland_counters (cells, 2)    draws with inland seizures cut at what was missed, by powder and pill, added to
+    stored (S, k), stored_inputs (x, k)    as `summarise`: with k > 0 the first k points are stored and no summary is touched
+    """
+    n_strata = strata.form.size
+    n_groups, _ = strata.member.shape
+    n_corridors = strata.index.shape[0] - n_groups
+    largest = 1
+    for k in range(inputs.df.size):
+        largest = max(largest, inputs.member_start[k + 1] - inputs.member_start[k])
+    lane_size = min(LANE, n_draws)
+    x = np.empty((inputs.slot.size, lane_size))
+    score = np.empty((largest, lane_size))
+    n_events = np.empty((n_strata, lane_size))
+    seized = np.empty((n_strata, lane_size))
+    log_scale = np.empty((max(strata.term_start.size - 1, 1), lane_size))
+    u = np.empty((N_SLOTS, lane_size))
+    z = np.empty((N_SLOTS, lane_size))
+    scratch = np.empty((6, lane_size))
+    parts = np.empty((3, N_COMPONENTS, lane_size))
+    group_parts = np.empty((n_groups, 3, N_COMPONENTS, lane_size))
+    whole = np.empty((N_COMPONENTS, lane_size))
+    for lane in range((n_draws + lane_size - 1) // lane_size):
+        start = first + lane * lane_size
+        n = min(lane_size, first + n_draws - start)
+        uniform = scratch[0, :n]
+        draw_inputs(inputs, tables, source, start, uniform, score, scratch[1, :n], x)
+        if stored.shape[1] > 0:
+            for p in range(x.shape[0]):
+                for i in range(min(n, stored.shape[1] - start)):
+                    stored_inputs[p, start + i] = x[p, i]
+        for period in range(strata.period_strata.size - 1):
+            for j in range(strata.period_strata[period], strata.period_strata[period + 1]):
+                draw_evidence(strata, source, x, start, j, uniform, n_events[j], seized[j])
+            if law != COPY:
+                for b in range(strata.period_blocks[period], strata.period_blocks[period + 1]):
+                    draw_scale(strata, tables, law, source, x, start, b, n_events, seized, uniform, scratch[1, :n], log_scale[b])
+            group_parts[:] = 0.0
+            for cell in range(strata.period_cells[period], strata.period_cells[period + 1]):
+                parts[:] = 0.0
+                for j in range(strata.cell_start[cell], strata.cell_start[cell + 1]):
+                    for k in range(N_SLOTS):
+                        if strata.slot[j, k] >= 0:
+                            fill(source, strata.slot[j, k], start, u[k, :n])
+                            for i in range(n):
+                                z[k, i] = normal_score(tables.score, u[k, i])
+                    draw_missed(
+                        strata, tables, law, source, x, start, j, n_events[j, :n], log_scale[strata.block[j]],
+                        u[:, :n], z[:, :n], scratch[2], scratch[3], scratch[4], scratch[5],
+                    )  # fmt: skip
+                    compose(
+                        strata, tables, x, j, seized[j], scratch[2], scratch[3], scratch[4], scratch[5], u, z, n, parts, counters
+                    )
+                for f in range(2):
+                    for i in range(n):
+                        if parts[f, INLAND, i] > parts[f, MISSED_PURE, i]:
+                            parts[f, INLAND, i] = parts[f, MISSED_PURE, i]
+                            inland_counters[cell, f] += 1
+                corridor = strata.cell_corridor[cell]
+                for g in range(n_groups):
+                    if strata.member[g, corridor]:
+                        group_parts[g] += parts
+                summarise(
+                    strata.index[corridor, period], parts, whole, scratch[1, :n], start, lane, layout, state, sums, stored
+                )
+            for g in range(n_groups):
+                summarise(
+                    strata.index[n_corridors + g, period], group_parts[g], whole, scratch[1, :n], start, lane, layout, state, sums, stored
+                )
