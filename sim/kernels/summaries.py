@@ -85,8 +85,8 @@ def plan_layout(pilot: np.ndarray, origin_zero: bool = False) -> Layout:
     always 0 with `origin_zero`. Zero keeps its digits either way: where the origin is not 0, zero is far from every draw.
     *Signed*: if the origin is not 0 or any draw is negative; an unsigned summary counts what is below its origin in the origin's bin,
     which is less than one draw in the pilot's number.
-    *Window*: from an octave below the .001 quantile of |v'|, in a signed summary not above 2^-14 of the median of |v'|, to four octaves above the greatest;
-    at most 1,024 octaves. What falls outside is counted in the edge bin, whose outer edge is the origin or the extreme.
+    *Window*: from an octave below the .001 quantile of |v'|, in a signed summary not above 2^-14 of the median of |v'|, to four octaves
+    above the greatest; at most 1,024 octaves. What falls outside is counted in the edge bin, whose outer edge is the origin or the extreme.
     *Mode*: WHOLE if the pilot holds at least two numbers, all of them whole; ATOMS if any number but the origin came twice.
     """
     n_summaries = pilot.shape[0]
@@ -99,7 +99,6 @@ def plan_layout(pilot: np.ndarray, origin_zero: bool = False) -> Layout:
     sizes = np.zeros(n_summaries, np.int64)
     ties: list[tuple[np.ndarray, np.ndarray]] = []
     ordered = np.sort(np.where(np.isfinite(pilot), pilot, np.inf) + 0.0, axis=1)
-    n_finite = np.searchsorted
     for j in range(n_summaries):
         draws = ordered[j, : np.count_nonzero(np.isfinite(ordered[j]))]
         n = draws.size
@@ -179,11 +178,28 @@ def locate(layout, j, draws, out):
         out[i] = _place(draws[i] + 0.0, layout.origin[j], layout.lowest[j], layout.bins[j], layout.zero[j])
 
 
-@inlined
+@kernel
+def _extremes(draws):
+    """Return the least and greatest finite draw as ordered integers (greatest < least for none).
+
+    A call of its own, and integers: LLVM vectorises neither a minimum of floats nor this loop once it is inlined (0.2 ns a draw, else 1).
+    """
+    least = _MAGNITUDE
+    greatest = _LEAST
+    for i in range(draws.size):
+        bits = np.float64(draws[i] + 0.0).view(np.int64)
+        finite = (bits & _MAGNITUDE) < _INFINITE
+        key = bits ^ ((bits >> 63) & _MAGNITUDE)
+        least = min(least, key if finite else _MAGNITUDE)
+        greatest = max(greatest, key if finite else _LEAST)
+    return least, greatest
+
+
+@kernel
 def update(layout, state, j, draws):
     """Count `draws` (d,) float64 in summary j; NaN and infinities are counted apart.
 
-    One summary takes a whole lane at a time, so that its bins stay in the first-level cache: .8 ns a draw for continuous summaries, 2 ns with atoms.
+    One summary takes a whole lane at a time, so that its bins stay in the first-level cache: 1.0 ns a draw, 2 ns with atoms.
     """
     n = draws.size
     origin = layout.origin[j]
@@ -194,14 +210,7 @@ def update(layout, state, j, draws):
     place = np.empty(n, np.uint64)
     for i in range(n):
         place[i] = np.uint64(_place(draws[i] + 0.0, origin, lowest, bins, zero))  # -0.0 becomes 0.0: one number, one set of bits
-    least = _MAGNITUDE
-    greatest = _LEAST
-    for i in range(n):  # on its own: together with the loop above it is not vectorised, 4 ns a draw
-        bits = np.float64(draws[i] + 0.0).view(np.int64)
-        finite = (bits & _MAGNITUDE) < _INFINITE
-        key = bits ^ ((bits >> 63) & _MAGNITUDE)  # orders floats as integers, whose min and max vectorise
-        least = min(least, key if finite else _MAGNITUDE)
-        greatest = max(greatest, key if finite else _LEAST)
+    least, greatest = _extremes(draws)
     counts = state.counts
     for i in range(n):
         counts[start + place[i]] += 1
@@ -225,3 +234,286 @@ def update(layout, state, j, draws):
                     low[k] = v
                 if v > high[k]:
                     high[k] = v
+
+
+def merge(state: State, other: State) -> None:
+    """Add `other` to `state` in place; exact, so that neither order nor grouping matters. `other` may be of either type of counts."""
+    np.add(state.counts, other.counts, out=state.counts, casting="same_kind")
+    np.add(state.atom_counts, other.atom_counts, out=state.atom_counts, casting="same_kind")
+    np.minimum(state.bin_low, other.bin_low, out=state.bin_low)
+    np.maximum(state.bin_high, other.bin_high, out=state.bin_high)
+    np.minimum(state.extremes[:, 0], other.extremes[:, 0], out=state.extremes[:, 0])
+    np.maximum(state.extremes[:, 1], other.extremes[:, 1], out=state.extremes[:, 1])
+
+
+def draw_counts(layout: Layout, state: State) -> np.ndarray:
+    """Return how many draws were NaN, -inf, finite and +inf: (S, 4) int64."""
+    start, end = layout.offset[:-1], layout.offset[1:]
+    nan, below, above = (state.counts[at].astype(np.int64) for at in (start, start + 1, end - 1))
+    total = np.add.reduceat(state.counts, start, dtype=np.int64) if start.size else np.zeros(0, np.int64)
+    return np.stack([nan, below, total - nan - below - above, above], axis=-1)
+
+
+@inlined
+def _edges(layout, state, j, place):
+    """Return the least and the greatest number that a bin can have counted; upside down where the bin lies beyond the extremes."""
+    step = place - layout.zero[j]
+    origin = layout.origin[j]
+    if step == 0:
+        return origin, origin
+    k = abs(step) - 1
+    cell = layout.lowest[j] + k
+    inner = 0.0 if k == 0 else np.int64(cell << _CELL_SHIFT).view(np.float64)
+    outer = np.inf if k == layout.bins[j] - 1 else np.int64((cell + 1) << _CELL_SHIFT).view(np.float64)
+    low = origin + inner if step > 0 else origin - outer
+    high = origin + outer if step > 0 else origin - inner
+    return max(low, state.extremes[j, 0]), min(high, state.extremes[j, 1])
+
+
+@inlined
+def _density(layout, state, j, place):
+    """Return (middle, density) of a bin, its atom left out; (0, -1) for what is no bin or has no width."""
+    if place == layout.zero[j] or place < _FIRST_BIN or place > layout.zero[j] + layout.bins[j]:
+        return 0.0, -1.0
+    low, high = _edges(layout, state, j, place)
+    width = high - low
+    count = np.float64(state.counts[layout.offset[j] + place])
+    if layout.mode[j] != CONTINUOUS:
+        apart = state.atom_counts[layout.detail[j] + place]
+        count -= apart
+        if layout.mode[j] == WHOLE and apart > 0:
+            width -= 1.0
+    if not width > 0.0:
+        return 0.0, -1.0
+    return low + 0.5 * (high - low), count / width
+
+
+@inlined
+def _tilt(layout, state, j, place):
+    """Return (b, roughness) of the density 1 + b (2 y - 1) in a bin, 0 <= y <= 1 across it.
+
+    b is half the relative rise over the bin of the slope between its neighbours, limited to [-1, 1]; roughness is the sum of the two
+    relative steps to them.
+    """
+    zero = layout.zero[j]
+    middle, density = _density(layout, state, j, place)
+    if not density > 0.0:
+        return 0.0, 0.0
+    left = place - 2 if place - 1 == zero else place - 1
+    right = place + 2 if place + 1 == zero else place + 1
+    left_middle, left_density = _density(layout, state, j, left)
+    right_middle, right_density = _density(layout, state, j, right)
+    if left_density < 0.0:
+        left_middle, left_density = middle, density
+    if right_density < 0.0:
+        right_middle, right_density = middle, density
+    distance = right_middle - left_middle
+    low, high = _edges(layout, state, j, place)
+    if not distance > 0.0 or not distance < np.inf:
+        return 0.0, 0.0
+    tilt = 0.5 * (right_density - left_density) / density * ((high - low) / distance)
+    roughness = (abs(right_density - density) + abs(density - left_density)) / density
+    return min(max(tilt, -1.0), 1.0), roughness
+
+
+@inlined
+def _inverse(q, tilt):
+    """Return y in [0, 1] with (1 - b) y + b y^2 = q, b the tilt."""
+    return min(2.0 * q / ((1.0 - tilt) + np.sqrt((1.0 - tilt) * (1.0 - tilt) + 4.0 * tilt * q)), 1.0) if q > 0.0 else 0.0
+
+
+@inlined
+def _inside(layout, state, j, place, rank):
+    """Return (number, binning error) at `rank` of the draws of one bin, 0 < rank <= their count."""
+    low, high = _edges(layout, state, j, place)
+    if place == layout.zero[j]:
+        return layout.origin[j], 0.0
+    others = np.float64(state.counts[layout.offset[j] + place])
+    apart = 0.0
+    atom = 0.0
+    whole = layout.mode[j] == WHOLE
+    if layout.mode[j] != CONTINUOUS:
+        k = layout.detail[j] + place
+        apart = np.float64(state.atom_counts[k])
+        atom = layout.atom[k]
+        low = state.bin_low[k]
+        high = state.bin_high[k]
+        others -= apart
+        if others == 0.0:
+            return atom, 0.0
+    if not low < high:
+        low = min(low, state.extremes[j, 1])
+        if apart == 0.0:
+            return low, 0.0
+    tilt, roughness = _tilt(layout, state, j, place)
+    length = high - low
+    gap = 0.0
+    if whole:
+        gap = 1.0 if apart > 0.0 and low < atom and atom < high else 0.0
+        length += 1.0 - gap
+    if apart > 0.0:
+        y = (1.0 if atom > low else 0.0) if not length > 0.0 else min(max((atom - low) / length, 0.0), 1.0)
+        below = others * ((1.0 - tilt) * y + tilt * y * y)
+        if rank > below and rank <= below + apart:
+            return atom, 0.0
+        if rank > below:
+            rank -= apart
+        else:
+            gap = 0.0
+    else:
+        gap = 0.0
+    y = _inverse(min(rank / others, 1.0), tilt)
+    if whole:
+        number = min(max(np.ceil(low - 1.0 + y * length + gap), low), high)
+        error = 0.0 if length + gap <= 2.0 else min(roughness / 125.0, 0.5) * length
+    else:
+        number = min(low + y * length, high)
+        step = abs(place - layout.zero[j])
+        error = length * (0.5 if step == 1 or step == layout.bins[j] else min(roughness / 125.0, 0.5))
+    return number, error
+
+
+@kernel
+def _quantiles(layout, state, first, probabilities, out, error):
+    for row in range(probabilities.shape[0]):
+        j = first + row
+        start = layout.offset[j] + 1
+        cumulative = np.cumsum(state.counts[start : layout.offset[j + 1]].astype(np.int64))
+        total = cumulative[-1]
+        for i in range(probabilities.shape[1]):
+            if total == 0:
+                out[row, i] = np.nan
+                error[row, i] = np.nan
+                continue
+            rank = min(max(probabilities[row, i], 0.0), 1.0) * total
+            nearest = np.floor(rank + 0.5)
+            if abs(rank - nearest) <= 1e-15 * rank:
+                rank = nearest  # .95 of 20 is 19 draws, whatever .95 is in binary
+            rank = max(rank, 1e-9)
+            at = np.searchsorted(cumulative, rank)
+            if at == 0 or at == cumulative.size - 1:
+                out[row, i] = -np.inf if at == 0 else np.inf
+                error[row, i] = 0.0
+            else:
+                out[row, i], error[row, i] = _inside(layout, state, j, at + 1, rank - cumulative[at - 1])
+
+
+def quantiles(layout: Layout, state: State, probabilities: np.ndarray, j: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Return the quantiles and their binning errors, both (S, q), or (q,) of summary `j` alone.
+
+    probabilities   (q,), or (S, q) with a row for each summary; in [0, 1]
+
+    The quantile at p is the least x of which p N of the N draws that are not NaN are at most x (the inverse CDF): exact for atoms; within
+    a bin of continuous draws x follows a density that is linear between the bins beside it, so that N F(x) = p N. For continuous draws this
+    differs from NumPy's `linear` rule, (N - 1) p, by less than one draw. In WHOLE mode the result is a whole number. The result may be
+    infinite, and is NaN where no draw remains.
+
+    With c the count in a bin of width w, c- and c+ beside it, a constant density would err by up to w/16 |c+ - c-|/c; the linear one by
+    w/125 |c+ - 2 c + c-|/c in a smooth law. Returned is w/125 (|c+ - c| + |c - c-|)/c, at most w/2; w/2 in the edge bins of the window; 0
+    for atoms.
+    """
+    first, last = (0, layout.origin.size) if j is None else (j, j + 1)
+    asked = np.ascontiguousarray(np.broadcast_to(np.asarray(probabilities, np.float64), (last - first, np.shape(probabilities)[-1])))
+    found = np.empty(asked.shape)
+    error = np.empty(asked.shape)
+    _quantiles(layout, state, first, asked, found, error)
+    return (found, error) if j is None else (found[0], error[0])
+
+
+def order_statistic_error(layout: Layout, state: State, probabilities: np.ndarray) -> np.ndarray:
+    """Return the standard error (S, q) of each quantile of N independent draws, from the draws themselves.
+
+    F(x_(k)) ~ Beta(k, N + 1 - k) has mean p and sd s = sqrt(p (1 - p) / (N + 2)) about k = p N: half the distance between the quantiles at
+    p - s and p + s. 0 where both are the same atom or infinity, inf where only one is infinite, NaN where no draw remains.
+    """
+    p = np.asarray(probabilities, np.float64)
+    n = draw_counts(layout, state)[:, 1:].sum(axis=1)[:, np.newaxis]
+    spread = np.sqrt(p * (1.0 - p) / (n + 2.0))
+    lower, _ = quantiles(layout, state, np.maximum(p - spread, 0.0))
+    upper, _ = quantiles(layout, state, np.minimum(p + spread, 1.0))
+    with np.errstate(invalid="ignore"):
+        return np.where(lower == upper, 0.0, 0.5 * upper - 0.5 * lower)
+
+
+def replicate_error(replicates: np.ndarray) -> np.ndarray:
+    """Return the standard error sd / sqrt(R) of the mean of R replicates, (R, ...) -> (...).
+
+    0 where all are equal, infinite or not; NaN where one is NaN; inf where only some are infinite.
+    """
+    n = replicates.shape[0]
+    with np.errstate(invalid="ignore", over="ignore"):
+        deviation = replicates - tree_sum(replicates) / n
+        error = np.sqrt(tree_sum(deviation * deviation) / ((n - 1) * n))
+    error = np.where(np.isinf(replicates).any(axis=0), np.inf, error)
+    error = np.where((replicates == replicates[0]).all(axis=0), 0.0, error)
+    return np.where(np.isnan(replicates).any(axis=0), np.nan, error)
+
+
+@kernel
+def lane_sums(draws, centre):
+    """Return (s1, s2), the sums of v - centre and of its square over the finite draws of one lane (d,).
+
+    Draw i goes to accumulator i mod 8, in order of i; the eight are then added as ((0+4)+(2+6)) + ((1+5)+(3+7)).
+    """
+    n = draws.size
+    sums = np.zeros(16)
+    for i in range(0, n - 7, 8):
+        for k in range(8):
+            v = draws[i + k] - centre
+            v = v if abs(v) < np.inf else 0.0
+            sums[k] += v
+            sums[k + 8] += v * v
+    for i in range(n - n % 8, n):
+        v = draws[i] - centre
+        v = v if abs(v) < np.inf else 0.0
+        sums[i % 8] += v
+        sums[i % 8 + 8] += v * v
+    s = sums[:8]
+    q = sums[8:]
+    s1 = ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]))
+    s2 = ((q[0] + q[4]) + (q[2] + q[6])) + ((q[1] + q[5]) + (q[3] + q[7]))
+    return s1, s2
+
+
+def tree_sum(terms: np.ndarray) -> np.ndarray:
+    """Return the sum over axis 0 along the binary tree of neighbours; a length that is no power of two is filled up with zeros."""
+    while terms.shape[0] > 1:
+        paired = terms[0:-1:2] + terms[1::2]
+        terms = np.concatenate((paired, terms[-1:])) if terms.shape[0] % 2 else paired
+    return terms[0]
+
+
+Pending = dict[tuple[int, int], np.ndarray]
+
+
+def merge_node(pending: Pending, level: int, index: int, sums: np.ndarray) -> None:
+    """Add the node (level, index), the sum of lanes index 2^level .. (index + 1) 2^level - 1, to those that wait for their sibling.
+
+    Two siblings become their parent as soon as both are there: which came first cannot be seen in the sum, so nodes may arrive in any order.
+    """
+    while (sibling := pending.pop((level, index ^ 1), None)) is not None:
+        sums = sibling + sums
+        level, index = level + 1, index >> 1
+    pending[level, index] = sums
+
+
+def finish_tree(pending: Pending) -> np.ndarray:
+    """Return the sum of all nodes: what tree_sum gives for all lanes at once, whatever nodes they came in.
+
+    After lanes 0 .. L - 1 the nodes are the binary digits of L; they are added from the last, the least, to the first.
+    """
+    (_, total), *rest = sorted(pending.items())
+    for _, sums in rest:
+        total = sums + total
+    return total
+
+
+def moments(n: np.ndarray, sums: np.ndarray, centre: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return (mean, sd) of n finite draws from their sums (..., 2) about `centre`; NaN below one draw, resp. two."""
+    n = np.asarray(n, np.float64)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        shift = sums[..., 0] / n
+        variance = (sums[..., 1] - shift * sums[..., 0]) / (n - 1.0)
+        mean = np.where(n > 0, centre + shift, np.nan)
+        sd = np.where(n > 1, np.sqrt(np.maximum(variance, 0.0)), np.nan)
+    return mean, sd
