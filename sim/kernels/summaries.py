@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from . import arithmetic
 from .jit import inlined, kernel
 
 BINS_PER_OCTAVE = 128
@@ -289,49 +290,73 @@ def _density(layout, state, j, place):
 
 
 @inlined
-def _tilt(layout, state, j, place):
-    """Return (b, roughness) of the density 1 + b (2 y - 1) in a bin, 0 <= y <= 1 across it.
+def _shape(layout, state, j, place):
+    """Return (edge, b, roughness) of the density across a bin, y from 0 to 1, as its neighbours suggest it.
 
-    b is half the relative rise over the bin of the slope between its neighbours, limited to [-1, 1]; roughness is the sum of the two
-    relative steps to them.
+    edge 0        density 1 + b (2 y - 1), |b| <= 1: the slope between the two neighbours, but at most twice that to either, 0 at a peak
+    edge -1, +1   the least (greatest) draw is in the bin: the law may end here in a pole or a zero, as a beta does. F = y^b from that edge,
+                  b from the counts of this bin and the next
+    roughness     the sum of the two relative steps to the neighbours
     """
     zero = layout.zero[j]
     middle, density = _density(layout, state, j, place)
     if not density > 0.0:
-        return 0.0, 0.0
-    left = place - 2 if place - 1 == zero else place - 1
-    right = place + 2 if place + 1 == zero else place + 1
-    left_middle, left_density = _density(layout, state, j, left)
-    right_middle, right_density = _density(layout, state, j, right)
-    if left_density < 0.0:
-        left_middle, left_density = middle, density
-    if right_density < 0.0:
-        right_middle, right_density = middle, density
-    distance = right_middle - left_middle
+        return 0, 0.0, 0.0
     low, high = _edges(layout, state, j, place)
-    if not distance > 0.0 or not distance < np.inf:
-        return 0.0, 0.0
-    tilt = 0.5 * (right_density - left_density) / density * ((high - low) / distance)
-    roughness = (abs(right_density - density) + abs(density - left_density)) / density
-    return min(max(tilt, -1.0), 1.0), roughness
+    left_middle, left = _density(layout, state, j, place - 2 if place - 1 == zero else place - 1)
+    right_middle, right = _density(layout, state, j, place + 2 if place + 1 == zero else place + 1)
+    roughness = (abs(right - density if right >= 0.0 else 0.0) + abs(density - left if left >= 0.0 else 0.0)) / density
+    if left < 0.0 and right < 0.0:
+        return 0, 0.0, 0.0
+    if left < 0.0 or right < 0.0:
+        width = high - low
+        beside = 2.0 * abs((right_middle if left < 0.0 else left_middle) - middle) - width
+        mass = density * width
+        mass_beside = (right if left < 0.0 else left) * beside
+        if not mass_beside > 0.0 or layout.mode[j] == WHOLE:
+            return 0, 0.0, roughness
+        power = arithmetic.log(mass / (mass + mass_beside)) / arithmetic.log(width / (width + beside))
+        return (-1 if left < 0.0 else 1), min(max(power, 0.03125), 32.0), roughness
+    rise_left = (density - left) / (middle - left_middle)
+    rise_right = (right - density) / (right_middle - middle)
+    if rise_left * rise_right <= 0.0:
+        return 0, 0.0, roughness
+    rise = abs((right - left) / (right_middle - left_middle))
+    rise = min(rise, 2.0 * abs(rise_left), 2.0 * abs(rise_right))
+    tilt = min(0.5 * rise * (high - low) / density, 1.0)
+    return 0, (tilt if rise_left > 0.0 else -tilt), roughness
 
 
 @inlined
-def _inverse(q, tilt):
-    """Return y in [0, 1] with (1 - b) y + b y^2 = q, b the tilt."""
-    return min(2.0 * q / ((1.0 - tilt) + np.sqrt((1.0 - tilt) * (1.0 - tilt) + 4.0 * tilt * q)), 1.0) if q > 0.0 else 0.0
+def _share(y, edge, b):
+    """Return the share of a bin's draws below y."""
+    if edge == 0:
+        return (1.0 - b) * y + b * y * y
+    y = y if edge < 0 else 1.0 - y
+    part = arithmetic.exp(b * arithmetic.log(y)) if y > 0.0 else 0.0
+    return part if edge < 0 else 1.0 - part
+
+
+@inlined
+def _unshare(share, edge, b):
+    """Return the y below which lies this share of a bin's draws."""
+    if edge == 0:
+        root = np.sqrt((1.0 - b) * (1.0 - b) + 4.0 * b * share)
+        return min(2.0 * share / (1.0 - b + root), 1.0) if share > 0.0 else 0.0
+    part = share if edge < 0 else 1.0 - share
+    y = min(arithmetic.exp(arithmetic.log(part) / b), 1.0) if part > 0.0 else 0.0
+    return y if edge < 0 else 1.0 - y
 
 
 @inlined
 def _inside(layout, state, j, place, rank):
     """Return (number, binning error) at `rank` of the draws of one bin, 0 < rank <= their count."""
-    low, high = _edges(layout, state, j, place)
     if place == layout.zero[j]:
         return layout.origin[j], 0.0
+    low, high = _edges(layout, state, j, place)
     others = np.float64(state.counts[layout.offset[j] + place])
     apart = 0.0
     atom = 0.0
-    whole = layout.mode[j] == WHOLE
     if layout.mode[j] != CONTINUOUS:
         k = layout.detail[j] + place
         apart = np.float64(state.atom_counts[k])
@@ -341,36 +366,31 @@ def _inside(layout, state, j, place, rank):
         others -= apart
         if others == 0.0:
             return atom, 0.0
-    if not low < high:
-        low = min(low, state.extremes[j, 1])
-        if apart == 0.0:
-            return low, 0.0
-    tilt, roughness = _tilt(layout, state, j, place)
-    length = high - low
-    gap = 0.0
-    if whole:
-        gap = 1.0 if apart > 0.0 and low < atom and atom < high else 0.0
-        length += 1.0 - gap
+    straddled = apart > 0.0 and low < atom and atom < high
+    length = max(high - low, 0.0)
+    whole = layout.mode[j] == WHOLE
+    if whole:  # each number is a cell of width 1, and the atom's is cut out
+        length += 0.0 if straddled else 1.0
+    edge, b, roughness = _shape(layout, state, j, place)
+    above = False
     if apart > 0.0:
-        y = (1.0 if atom > low else 0.0) if not length > 0.0 else min(max((atom - low) / length, 0.0), 1.0)
-        below = others * ((1.0 - tilt) * y + tilt * y * y)
-        if rank > below and rank <= below + apart:
-            return atom, 0.0
-        if rank > below:
+        y = min((atom - low) / length, 1.0) if straddled else (1.0 if atom > low else 0.0)
+        below = others * _share(y, edge, b)
+        above = rank > below
+        if above:
             rank -= apart
-        else:
-            gap = 0.0
-    else:
-        gap = 0.0
-    y = _inverse(min(rank / others, 1.0), tilt)
+            if rank <= below:
+                return atom, 0.0
+    y = _unshare(min(rank / others, 1.0), edge, b)
+    error = min(roughness / 125.0, 0.5) * length
     if whole:
-        number = min(max(np.ceil(low - 1.0 + y * length + gap), low), high)
-        error = 0.0 if length + gap <= 2.0 else min(roughness / 125.0, 0.5) * length
+        number = np.ceil(low - 1.0 + y * length + (1.0 if above and straddled else 0.0))
+        error = 0.0 if high - low <= 1.0 else error
     else:
-        number = min(low + y * length, high)
+        number = low + y * length
         step = abs(place - layout.zero[j])
-        error = length * (0.5 if step == 1 or step == layout.bins[j] else min(roughness / 125.0, 0.5))
-    return number, error
+        error = 0.5 * length if step == 1 or step == layout.bins[j] else error
+    return min(max(number, low), max(high, low)), error
 
 
 @kernel
