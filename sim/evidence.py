@@ -743,11 +743,11 @@ def _sum_cells(stratum: str, cells: Sequence[_Cell], reports: list[str], problem
     uncounted: list[_Cell] = []
     first: dict[tuple[object, ...], _Cell] = {}
     for cell in cells:
-        column, text = "events", cell.events
+        column = "events"
         try:
-            events = _count(_ungrouped(text), 0)
-            column, text = "weight", cell.weight
-            weight = _quantity(_ungrouped(text)) if text else 0.0
+            events = _count(_ungrouped(cell.events), 0)
+            column = "weight"
+            weight = _quantity(_ungrouped(cell.weight)) if cell.weight else 0.0
         except _Wrong as refused:
             problems.append(refused.at(_CBP_COLUMNS[column]).at(cell.file, cell.line))
             continue
