@@ -1,0 +1,766 @@
+"""Edge out: a finished run with labels, units and provenance, saved whole or not at all, verified before it is read."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import errno
+import hashlib
+import json
+import os
+import platform
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal, TypeVar, overload
+
+import numpy as np
+import tomli_w
+import xarray as xr
+
+from . import distributions
+from .dependence import Draw
+from .errors import Problem, ResultError, ScenarioError
+from .model import compile_model
+from .records import DIAGNOSTICS, PARAMETERS, QUANTITIES, RESULT_FORMS, Parameter, Scenario
+from .runner import METHOD_VERSION, PROBABILITIES, Run, simulate
+
+LAYOUT_VERSION = 1
+"""Version of the layout of a result folder: the files, the groups of `result.nc`, their variables, dimensions and attributes."""
+
+LIBRARY = "borderflow-sim"
+RESULT_FILE, SCENARIO_FILE, MANIFEST_FILE = "result.nc", "scenario.toml", "manifest.json"
+
+_COMPRESS_ABOVE = 1024  # elements; below it the index of the chunks is larger than what compression saves
+_STALE_SECONDS = 24 * 3600.0
+_AGAIN = "Move the folder away and run the scenario again: the same scenario gives the same numbers"
+_NAME = re.compile(r"[a-z0-9-]{1,60}")
+_RUN_ID = re.compile(r"[0-9a-f]{12}")
+
+_Coordinate = tuple[str, Any, Mapping[str, str]]  # dimension, labels, attributes
+_Variable = tuple[tuple[str, ...], Any, Mapping[str, Any]]  # dimensions, array, attributes
+_Labelled = TypeVar("_Labelled", xr.Dataset, xr.DataArray)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultRecord:
+    """One result folder as `sim list` shows it; `state` is "damaged" where a file does not match the manifest, and `damage` says how.
+
+    What a damaged manifest no longer tells is empty (text) or None (numbers).
+    """
+
+    folder: Path
+    name: str
+    run_id: str
+    question: str
+    created_at: str
+    draws: int | None
+    state: Literal["done", "damaged"]
+    damage: str = ""
+
+
+def _error(came: str, *, at: Path | None = None, allowed: str = "", advice: str = "") -> ResultError:
+    return ResultError([Problem(file=None if at is None else str(at), came=came, allowed=allowed, advice=advice)])
+
+
+# ------------------------------------------------------------------------------------------------------------------ identity
+
+
+def run_id(scenario: Scenario) -> str:
+    """Name a run by what decides its numbers and its layout: 12 hex digits of a SHA-256.
+
+    Hashed is the JSON (sorted keys, no spaces, ASCII, floats in Python's shortest form that reads back to the same double) of the
+    resolved scenario with draws, seed and kept draws inside, the version of the numerical method and the version of the layout.
+    The order of keys, the folder, the machine, the number of threads and the release of this library do not enter.
+    """
+    identity = {"layout_version": LAYOUT_VERSION, "method_version": METHOD_VERSION, "scenario": scenario.document}
+    return hashlib.sha256(json.dumps(identity, sort_keys=True, separators=(",", ":")).encode("ascii")).hexdigest()[:12]
+
+
+def numbers_digest(tree: xr.DataTree) -> str:
+    """Hash every number of a tree: the SHA-256, in hex, that says what "the same bits" means.
+
+    The numeric variables of all groups, coordinates included (a swapped label changes what a number means), in ascending order of
+    their full path, code point by code point. Each contributes in turn
+
+        its path, as "/quantiles/flow_pure_kg", in UTF-8, and a zero byte
+        its type, "b1" for booleans, "i8", "u8" or "f8", and a zero byte
+        its shape, as "7,5,3,13" (empty for a scalar), and a zero byte
+        its elements in C order: booleans as one byte, everything else widened to 64 bits, little-endian
+
+    where every NaN is the quiet NaN of positive sign, because processors disagree about the sign of 0/0. Text, attributes,
+    compression and the order of groups do not enter, so the digest of an opened file equals its attribute `numbers_digest`.
+    """
+    numeric = {
+        f"{node.path.rstrip('/')}/{name}": variable
+        for node in tree.subtree
+        for name, variable in node.to_dataset(inherit=False).variables.items()
+        if variable.dtype.kind in "biuf"
+    }
+    digest = hashlib.sha256()
+    for path, variable in sorted(numeric.items()):
+        elements = np.asarray(variable.values)
+        code = {"b": "b1", "i": "i8", "u": "u8", "f": "f8"}[elements.dtype.kind]
+        if code == "f8":
+            elements = np.where(np.isnan(elements), np.nan, elements)
+        shape = ",".join(str(size) for size in elements.shape)
+        digest.update(f"{path}\0{code}\0{shape}\0".encode())
+        digest.update(elements.astype("?" if code == "b1" else f"<{code}").tobytes(order="C"))
+    return digest.hexdigest()
+
+
+# ------------------------------------------------------------------------------------------------------------------ run to tree
+
+
+def run(
+    scenario: Scenario,
+    draws: int | None = None,
+    seed: int | None = None,
+    threads: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> xr.DataTree:
+    """Run a scenario and return its credible intervals, in memory.
+
+    `draws` and `seed` stand in for the scenario's own and become part of the run's identity. `threads` (default: all processors)
+    changes no bit. `progress(done, total)` is called from the main thread as blocks of draws finish.
+
+    Returns a tree of the groups /quantiles, /mcse, /moments, /parameters, /evidence, /diagnostics and, where draws are kept, /draws.
+    Raises ScenarioError where `draws` or `seed` is out of range, or where the inputs yield a number that is not one.
+
+    >>> tree = run(load_scenario("scenarios/north-vs-southwest.toml"), draws=65_536)              # doctest: +SKIP
+    >>> tree["quantiles"]["flow_pure_kg"].sel(corridor="northern", period="FY2024", form="all")   # doctest: +SKIP
+    """
+    asked = with_run(scenario, draws=draws, seed=seed)
+    model = compile_model(asked)
+    outcome = simulate(model, threads=threads, progress=progress)
+    return to_tree(asked, outcome, draws=model.draws, seized_gross_kg=model.seized_gross_kg)
+
+
+def with_run(scenario: Scenario, *, draws: int | None = None, seed: int | None = None) -> Scenario:
+    """Return the scenario with other draws or another seed, in its record and in its document alike.
+
+    Raises ScenarioError where `draws` is not a whole number of at least 1, or `seed` not one from 0 to 2^64 - 1.
+    """
+    problems = []
+    changes: dict[str, Any] = {}
+    for key, asked, low, high, range_text in (
+        ("draws", draws, 1, 2**53, "a whole number from 1 to 2^53"),
+        ("seed", seed, 0, 2**64 - 1, "an integer from 0 to 2^64 - 1"),
+    ):
+        if asked is None:
+            continue
+        whole = isinstance(asked, int | np.integer) and not isinstance(asked, bool)
+        if whole and low <= int(asked) <= high:
+            changes[key] = int(asked)
+        else:
+            problems.append(Problem(path=("run", key), came=f"{key} = {asked!r} came", allowed=f"it must be {range_text}"))
+    if problems:
+        raise ScenarioError(problems)
+    document = copy.deepcopy(scenario.document)
+    document["run"] = {**document.get("run", {}), **changes}
+    return replace(scenario, document=document, **changes)
+
+
+def to_tree(
+    scenario: Scenario,
+    run: Run,
+    *,
+    draws: Sequence[Draw],
+    seized_gross_kg: Mapping[tuple[str, str, str], float],
+    created_at: datetime | None = None,
+) -> xr.DataTree:
+    """Put labels, units and provenance on the arrays of a run.
+
+    draws             every parameter draw, in the order of the last axis of `run.kept_parameters`
+    seized_gross_kg   kg by (corridor, period, form of the evidence): as in the table, counted pills at the median pill mass
+    created_at        moment of creation; now where it is not given
+
+    Returns a tree in which every group carries its own coordinates and every variable `units` and `long_name`.
+    """
+    members = _missing_members(scenario)
+    labelled = {"members_missing": json.dumps(members, sort_keys=True)} if members else {}
+    worst = {quantity: float(np.nanmax(share, initial=0.0)) for quantity, share in run.undefined_share.items()}
+    undefined = {quantity: share for quantity, share in worst.items() if share > 0.0}
+
+    quantiles, mcse, moments = {}, {}, {}
+    for quantity, meaning in QUANTITIES.items():
+        common = {"units": meaning.units, "long_name": meaning.long_name}
+        flagged = common | ({"undefined_share": undefined[quantity]} if quantity in undefined else {})
+        noted = flagged | ({"note": run.notes[quantity]} if quantity in run.notes else {})
+        quantiles[quantity] = (("corridor", "period", "form", "quantile"), run.quantiles[quantity], flagged)
+        mcse[quantity] = (
+            ("corridor", "period", "form", "quantile"),
+            run.mcse[quantity],
+            common | {"long_name": f"Monte Carlo standard error of the quantile: {meaning.long_name}"},
+        )
+        three = np.stack([run.mean[quantity], run.sd[quantity], run.mean_mcse[quantity]], axis=-1)
+        moments[quantity] = (("corridor", "period", "form", "moment"), three, noted)
+
+    labels = _coordinates(scenario)
+    groups = {
+        "quantiles": _group(quantiles, labels, "quantiles over all draws", labelled),
+        "mcse": _group(mcse, labels, "Monte Carlo standard errors of the quantiles, binning error included", labelled),
+        "moments": _group(moments, labels, "mean, standard deviation and Monte Carlo standard error of the mean", labelled),
+        "parameters": _parameters(scenario, draws, labels),
+        "evidence": _evidence(scenario, seized_gross_kg, labels),
+        "diagnostics": _diagnostics(run, undefined, labels),
+    }
+    if run.kept:
+        groups["draws"] = _kept_draws(run, draws, labels)
+
+    tree = xr.DataTree.from_dict({"/": xr.Dataset(), **groups})
+    tree.attrs = {
+        "Conventions": "CF-1.11",
+        "title": scenario.question,
+        "name": scenario.name,
+        "run_id": run_id(scenario),
+        "numbers_digest": numbers_digest(tree),
+        "scenario": tomli_w.dumps(scenario.document),
+        "seed": np.uint64(scenario.seed),  # a plain attribute integer is signed, and seeds reach 2^64 - 1
+        "draws": run.draws,
+        "draws_asked": run.draws_asked,
+        "replicates": run.replicates,
+        "sampler": scenario.sampler,
+        "created_at": (created_at or datetime.now(UTC)).astimezone(UTC).isoformat(timespec="seconds"),
+        "creation_library": LIBRARY,
+        "creation_library_version": _version(LIBRARY),
+        "inference_library": LIBRARY,
+        "method_version": METHOD_VERSION,
+        "layout_version": LAYOUT_VERSION,
+        **{f"{library}_version": _version(library) for library in ("numpy", "scipy", "numba", "xarray")},
+        "python_version": platform.python_version(),
+        "cpu": _cpu_model(),
+        "seconds": run.seconds,
+        "draws_per_second": run.draws / run.seconds,
+        **labelled,
+    }
+    return tree
+
+
+def _coordinates(scenario: Scenario) -> dict[str, _Coordinate]:
+    """Return every coordinate of the layout that the scenario alone decides, as (dimension, labels, attributes)."""
+    groups = [name for name, _ in scenario.groups]
+    return {
+        "corridor": ("corridor", [*scenario.corridors, *groups], {"long_name": "corridors, then groups"}),
+        "is_group": (
+            "corridor",
+            np.array([False] * len(scenario.corridors) + [True] * len(groups), dtype=bool),
+            {"units": "1", "long_name": "whether the label is a group, the sum of its corridors in every draw"},
+        ),
+        "period": ("period", list(scenario.periods), {"long_name": "period of the seizures"}),
+        "form": ("form", list(RESULT_FORMS), {"long_name": "form of the drug; all is powder and pill together"}),
+        "quantile": ("quantile", np.array(PROBABILITIES), {"units": "1", "long_name": "probability of the quantile"}),
+        "moment": (
+            "moment",
+            ["mean", "sd", "mean_mcse"],
+            {"long_name": "mean, standard deviation, Monte Carlo standard error of the mean"},
+        ),
+    }
+
+
+def _group(
+    variables: Mapping[str, _Variable],
+    labels: Mapping[str, _Coordinate],
+    long_name: str,
+    attributes: Mapping[str, Any],
+) -> xr.Dataset:
+    """Make one group with exactly the coordinates of the dimensions it uses."""
+    used = {dimension for dimensions, _, _ in variables.values() for dimension in dimensions}
+    coordinates = {name: coordinate for name, coordinate in labels.items() if coordinate[0] in used}
+    return xr.Dataset(dict(variables), coords=coordinates, attrs={"long_name": long_name, **attributes})
+
+
+def _missing_members(scenario: Scenario) -> dict[str, dict[str, list[str]]]:
+    """Return group -> period -> the members without any evidence there; groups and periods that lack none are left out."""
+    present = {(row.corridor, row.period) for row in scenario.rows}
+    missing: dict[str, dict[str, list[str]]] = {}
+    for group, members in scenario.groups:
+        for period in scenario.periods:
+            absent = [corridor for corridor in members if (corridor, period) not in present]
+            if absent:
+                missing.setdefault(group, {})[period] = absent
+    return missing
+
+
+def _parameters(scenario: Scenario, draws: Sequence[Draw], labels: Mapping[str, _Coordinate]) -> xr.Dataset:
+    """The exact quantiles of each draw's own law, with what the scenario says about it."""
+    probabilities = np.array(PROBABILITIES)
+    table = np.array([distributions.ppf(draw.block.law, probabilities) for draw in draws], dtype=np.float64)
+    written = [_block_as_written(scenario, draw.block) for draw in draws]
+    about = {
+        "name": ([draw.block.name for draw in draws], "name of the parameter"),
+        "unit": ([PARAMETERS[draw.block.name].unit for draw in draws], "unit of the parameter"),
+        "basis": ([str(block.get("basis", "default")) for block in written], "published, derived or elicited"),
+        "source": ([str(block.get("source", "")) for block in written], "key into the sources of the scenario, or free text"),
+        "grade": ([str(block.get("grade", "")) for block in written], "grade of the evidence: A, B, C, D or M; empty where none is given"),
+    }
+    own: dict[str, _Coordinate] = {
+        "parameter": ("parameter", np.array([draw.id for draw in draws], dtype=str), {"long_name": "id of the parameter draw"}),
+        **{name: ("parameter", np.array(column, dtype=str), {"long_name": text}) for name, (column, text) in about.items()},
+    }
+    # A number and its unit in two places: the ratio of a quantity to its unit is dimensionless, which is what CF asks of mixed units.
+    attributes = {"units": "1", "long_name": "quantile of the parameter's own law, in the unit that the coordinate unit names"}
+    variables = {"value": (("parameter", "quantile"), table.reshape(len(draws), probabilities.size), attributes)}
+    return _group(variables, {**own, "quantile": labels["quantile"]}, "inputs: exact quantiles of their laws, not sampled", {})
+
+
+def _block_as_written(scenario: Scenario, block: Parameter) -> Mapping[str, Any]:
+    """Return a parameter block as the document has it; empty for a default that no block gives."""
+    written: Sequence[Mapping[str, Any]] = scenario.document.get("parameter", [])
+    positions = [position for position, parameter in enumerate(scenario.parameters) if parameter.id == block.id]
+    return written[positions[0]] if positions else {}
+
+
+def _evidence(
+    scenario: Scenario,
+    seized_gross_kg: Mapping[tuple[str, str, str], float],
+    labels: Mapping[str, _Coordinate],
+) -> xr.Dataset:
+    """The evidence table, summed by stratum; corridors only, because a group has no rows of its own and a sum must not count twice."""
+    forms = ("powder", "pill", "unrecorded")
+    shape = (len(scenario.corridors), len(scenario.periods), len(forms))
+    n_events, gross, known = np.full(shape, np.nan), np.full(shape, np.nan), np.zeros(shape, dtype=bool)
+    for stratum in dict.fromkeys((row.corridor, row.period, row.form) for row in scenario.rows):
+        cell = scenario.corridors.index(stratum[0]), scenario.periods.index(stratum[1]), forms.index(stratum[2])
+        counts = [row.n_events for row in scenario.rows if (row.corridor, row.period, row.form) == stratum]
+        n_events[cell] = sum(count for count in counts if count is not None)
+        known[cell] = None not in counts
+        gross[cell] = seized_gross_kg[stratum]
+    dimensions = ("corridor", "period", "evidence_form")
+    own: dict[str, _Coordinate] = {
+        "corridor": ("corridor", list(scenario.corridors), {"long_name": "corridors; groups have no evidence of their own"}),
+        "period": labels["period"],
+        "evidence_form": ("evidence_form", list(forms), {"long_name": "form of the drug as the evidence records it"}),
+    }
+    variables = {
+        "n_events": (dimensions, n_events, {"units": "1", "long_name": "seizure events; the known part where events_known is false"}),
+        "seized_gross_kg": (
+            dimensions,
+            gross,
+            {"units": "kg", "long_name": "seized mass as in the table, counted pills at the median pill mass, nothing attributed"},
+        ),
+        "events_known": (
+            dimensions,
+            known,
+            {"units": "1", "long_name": "whether there is evidence and every row gives its number of events"},
+        ),
+    }
+    return _group(variables, own, "evidence by stratum; NaN where the table has none", {})
+
+
+def _diagnostics(run: Run, undefined: Mapping[str, float], labels: Mapping[str, _Coordinate]) -> xr.Dataset:
+    """What the run says about itself: shares of draws cut, limited or undefined."""
+    variables: dict[str, _Variable] = {
+        name: (dimensions, array, {"units": DIAGNOSTICS[name].units, "long_name": DIAGNOSTICS[name].long_name})
+        for name, (dimensions, array) in run.diagnostics.items()
+    }
+    own = dict(labels)
+    if undefined:
+        variables["undefined_share"] = (
+            ("quantity", "corridor", "period", "form"),
+            np.stack([run.undefined_share[quantity] for quantity in undefined]),
+            {"units": "1", "long_name": "share of draws in which the quantity is 0/0 and left out"},
+        )
+        own["quantity"] = ("quantity", list(undefined), {"long_name": "quantities that are undefined in some draw"})
+    return _group(variables, own, "what the run says about itself", {})
+
+
+def _kept_draws(run: Run, draws: Sequence[Draw], labels: Mapping[str, _Coordinate]) -> xr.Dataset:
+    """Joint draws, the same ones for every quantity and parameter."""
+    chains, kept = run.kept_parameters.shape[:2]
+    variables: dict[str, _Variable] = {
+        quantity: (
+            ("chain", "draw", "corridor", "period", "form"),
+            array,
+            {"units": QUANTITIES[quantity].units, "long_name": QUANTITIES[quantity].long_name},
+        )
+        for quantity, array in run.kept.items()
+    }
+    variables["parameter_value"] = (
+        ("chain", "draw", "parameter"),
+        run.kept_parameters,
+        {"units": "1", "long_name": "the parameter in the unit that the coordinate unit names"},
+    )
+    own: dict[str, _Coordinate] = {
+        **labels,
+        "chain": ("chain", np.arange(chains), {"units": "1", "long_name": "replicate"}),
+        "draw": ("draw", np.arange(kept), {"units": "1", "long_name": "point of the replicate"}),
+        "parameter": ("parameter", np.array([draw.id for draw in draws], dtype=str), {"long_name": "id of the parameter draw"}),
+        "unit": (
+            "parameter",
+            np.array([PARAMETERS[draw.block.name].unit for draw in draws], dtype=str),
+            {"long_name": "unit of the parameter"},
+        ),
+    }
+    return _group(variables, own, "kept draws", {})
+
+
+def _version(library: str) -> str:
+    try:
+        return metadata.version(library)
+    except metadata.PackageNotFoundError:  # a source tree that was never installed
+        return "unknown"
+
+
+def _cpu_model() -> str:
+    """Return the processor's name as the system gives it; platform.processor() is empty or only an architecture on most Linux systems."""
+    with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            key, _, text = line.partition(":")
+            if key.strip() == "model name":
+                return text.strip()
+    return platform.processor() or platform.machine()
+
+
+# ------------------------------------------------------------------------------------------------------------------ intervals
+
+
+@overload
+def credible_interval(result: _Labelled, prob: float = 0.9) -> _Labelled: ...
+@overload
+def credible_interval(result: xr.DataTree, prob: float = 0.9) -> xr.Dataset: ...
+def credible_interval(result: xr.Dataset | xr.DataArray | xr.DataTree, prob: float = 0.9) -> xr.Dataset | xr.DataArray:
+    """Read equal-tailed credible intervals off the quantiles.
+
+    `result` is a group (`tree["quantiles"]`), a dataset or a variable with the dimension `quantile`; what lacks it is passed on unchanged.
+
+    Returns the same variables with the dimension `ci_bound` = lower, upper in the place of `quantile`, with their attributes and
+    `ci_kind` = "eti" and `ci_prob` besides. Nothing is interpolated: the bounds are quantiles that the run estimated, and the same
+    call on /mcse gives their standard errors.
+    Raises ResultError where there is no dimension `quantile`, or where the two quantiles that `prob` needs are not among those kept.
+    """
+    labelled = result.to_dataset() if isinstance(result, xr.DataTree) else result
+    if "quantile" not in labelled.coords:
+        advice = 'Pass tree["quantiles"]' if isinstance(result, xr.DataTree) else "Pass a variable of /quantiles, /mcse or /parameters"
+        raise _error("there is no coordinate quantile to read an interval from", advice=advice)
+    kept = np.atleast_1d(labelled["quantile"].values)
+    pairs = {
+        round(float(kept[upper] - kept[lower]), 9): (lower, upper)
+        for lower in range(kept.size)
+        for upper in range(lower + 1, kept.size)
+        if abs(kept[lower] + kept[upper] - 1.0) < 1e-9
+    }
+    match = next((pair for allowed, pair in pairs.items() if abs(allowed - prob) < 1e-9), None)
+    if match is None:
+        nearest = min(pairs, key=lambda allowed: abs(allowed - prob)) if pairs and np.isfinite(prob) else None
+        raise _error(
+            f"prob = {prob!r} came",
+            allowed=f"the quantiles kept allow {', '.join(f'{allowed:g}' for allowed in sorted(pairs)) or 'no central interval'}",
+            advice=f"The nearest is {nearest:g}" if nearest is not None else "",
+        )
+    interval = labelled.isel(quantile=list(match)).drop_vars("quantile").rename(quantile="ci_bound")
+    interval = interval.assign_coords(ci_bound=("ci_bound", ["lower", "upper"], {"long_name": "bound of the credible interval"}))
+    kind = {"ci_kind": "eti", "ci_prob": float(prob)}
+    if isinstance(interval, xr.Dataset):
+        for name, variable in interval.data_vars.items():
+            if "ci_bound" in variable.dims:
+                interval[name].attrs.update(kind)
+    return interval.assign_attrs(kind)
+
+
+# ------------------------------------------------------------------------------------------------------------------ save and open
+
+
+def save_result(tree: xr.DataTree, folder: str | os.PathLike[str] = "results") -> Path:
+    """Write a result to `<folder>/<name>/<run_id>/`, whole or not at all.
+
+    The files are written and flushed to disk in a hidden folder beside the final one, which then gets its name in one step; so a
+    folder that bears a run id is finished, after a crash, a full disk or Ctrl-C as well. A finished folder is never rewritten: where
+    the same run stands already and is sound, its path is returned. Two processes may save the same run at once; the first to finish
+    provides the folder. What killed processes left behind is removed by the next save of the same run, once it is a day old.
+
+    Returns the path of the result folder.
+    Raises ResultError where `tree` is not the unchanged tree of a run, where the folder cannot be written, and where a folder of this
+    run exists that is damaged or holds other numbers.
+    """
+    name, identity, scenario_text = (str(tree.attrs.get(key, "")) for key in ("name", "run_id", "scenario"))
+    if not (_NAME.fullmatch(name) and _RUN_ID.fullmatch(identity) and scenario_text):
+        raise _error("the tree lacks the attributes name, run_id and scenario of a run", advice="Write other trees with tree.to_netcdf")
+    if tree.attrs.get("numbers_digest") != numbers_digest(tree):
+        raise _error(
+            f"the numbers of run {identity} were changed after the run",
+            allowed="a result folder holds what the run computed",
+            advice="Write your own numbers with tree.to_netcdf",
+        )
+    final = Path(folder) / name / identity
+    contents: dict[str, bytes | memoryview] = {}
+    try:
+        if final.exists():
+            return _same_run(final, tree)
+        contents = {RESULT_FILE: _netcdf(tree), SCENARIO_FILE: scenario_text.encode()}
+        contents[MANIFEST_FILE] = _manifest(tree, contents)
+        _remove_stale(final)
+        with _hidden_folder(final) as hidden:
+            for file_name, content in contents.items():
+                with open(hidden / file_name, "xb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+            _flush_folder(hidden)
+            os.rename(hidden, final)
+        _flush_folder(final.parent)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST) and final.is_dir():  # another process was first
+            return _same_run(final, tree)
+        raise ResultError([_unwritable(final, error, sum(len(content) for content in contents.values()))]) from error
+    return final
+
+
+def open_result(path: str | os.PathLike[str]) -> xr.DataTree:
+    """Verify a result folder against its manifest and read it into memory.
+
+    `path` is the folder, or `result.nc` inside it. No file stays open. Files whose names begin with a dot are ignored.
+
+    Raises ResultError where the folder or its manifest is missing or cannot be read, where a file is missing, damaged or not
+    listed (the message names it), and where the layout is newer than this version of the library.
+    """
+    folder = Path(path)
+    if folder.name == RESULT_FILE and not folder.is_dir():
+        folder = folder.parent
+    manifest = _verified(folder)
+    file = folder / RESULT_FILE
+    try:
+        with xr.open_datatree(file, engine="h5netcdf") as lazily:
+            tree = lazily.load()
+    except (OSError, ValueError, KeyError) as error:
+        raise _error(f"the file cannot be read: {error}", at=file) from error
+    for key in ("run_id", "numbers_digest"):
+        if tree.attrs.get(key) != manifest.get(key):
+            raise _error(
+                f"{key} is {manifest.get(key)!r} here and {tree.attrs.get(key)!r} in {RESULT_FILE}",
+                at=folder / MANIFEST_FILE,
+                allowed="the two describe one run",
+                advice=_AGAIN,
+            )
+    return tree
+
+
+def list_results(folder: str | os.PathLike[str] = "results") -> list[ResultRecord]:
+    """Return a record of every result in a results folder, by name and then by time of creation; each is verified in full.
+
+    A folder counts as a result where it bears a run id; others, and unfinished ones, are passed over. An absent folder holds none.
+    Raises ResultError where `folder` is a file or cannot be read.
+    """
+    root = Path(folder)
+    try:
+        found = [
+            entry
+            for named in (sorted(root.iterdir()) if root.exists() else [])
+            if _NAME.fullmatch(named.name) and named.is_dir()
+            for entry in sorted(named.iterdir())
+            if _RUN_ID.fullmatch(entry.name) and entry.is_dir()
+        ]
+    except OSError as error:
+        raise _error(f"the folder cannot be read: {_reason(error)}", at=root) from error
+    records = []
+    for entry in found:
+        damage = ""
+        try:
+            manifest = _verified(entry)
+        except ResultError as error:
+            damage = str(error)
+            try:
+                manifest = _read_manifest(entry)
+            except ResultError:
+                manifest = {}
+        draws = manifest.get("draws")
+        records.append(
+            ResultRecord(
+                folder=entry,
+                name=entry.parent.name,
+                run_id=entry.name,
+                question=str(manifest.get("question", "")),
+                created_at=str(manifest.get("created_at", "")),
+                draws=draws if isinstance(draws, int) else None,
+                state="damaged" if damage else "done",
+                damage=damage,
+            )
+        )
+    return sorted(records, key=lambda record: (record.name, record.created_at, record.run_id))
+
+
+def _netcdf(tree: xr.DataTree) -> memoryview:
+    """Return the tree as the bytes of a NetCDF-4 file.
+
+    Built in memory and written by save_result itself: HDF5 meets a full disk inside its own cache, where it can neither be caught in
+    one place nor be flushed with fsync.
+    """
+    encoding = {
+        node.path: {
+            name: {"zlib": True, "complevel": 4, "shuffle": True} if variable.size > _COMPRESS_ABOVE and variable.dtype.kind == "f" else {}
+            for name, variable in node.data_vars.items()
+        }
+        for node in tree.subtree
+    }
+    plain = tree.map_over_datasets(xr.Dataset.drop_encoding)
+    written = plain.to_netcdf(engine="h5netcdf", encoding=encoding)
+    assert isinstance(written, memoryview)
+    return written
+
+
+def _manifest(tree: xr.DataTree, contents: Mapping[str, bytes | memoryview]) -> bytes:
+    attributes = tree.attrs
+    manifest = {
+        **{key: str(attributes[key]) for key in ("name", "run_id", "numbers_digest", "sampler", "created_at", "cpu")},
+        "question": str(attributes["title"]),
+        **{key: int(attributes[key]) for key in ("layout_version", "method_version", "seed", "draws", "draws_asked", "replicates")},
+        "draws_per_second": float(attributes["draws_per_second"]),
+        "timings": {"simulate_seconds": float(attributes["seconds"])},
+        "libraries": {
+            str(attributes["creation_library"]): str(attributes["creation_library_version"]),
+            **{library: str(attributes[f"{library}_version"]) for library in ("numpy", "scipy", "numba", "xarray", "python")},
+        },
+        "files": {name: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()} for name, content in contents.items()},
+    }
+    return (json.dumps(manifest, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    """Read a manifest as far as it can be trusted: an object with a layout version that is not newer than ours and a table of files."""
+    file = folder / MANIFEST_FILE
+    try:
+        if not folder.is_dir():
+            came = "this is a file" if folder.exists() else "there is no such folder"
+            raise _error(came, at=folder, allowed=f"a result is a folder with {RESULT_FILE} and {MANIFEST_FILE} inside")
+        manifest = json.loads(file.read_bytes())
+        layout = int(manifest["layout_version"])
+        if layout > LAYOUT_VERSION:
+            raise _error(
+                f"the result has layout version {layout}",
+                at=file,
+                allowed=f"this version of {LIBRARY} reads layouts up to {LAYOUT_VERSION}",
+                advice=f"Update {LIBRARY}",
+            )
+        listed = {str(name): (int(entry["bytes"]), str(entry["sha256"])) for name, entry in manifest["files"].items()}
+    except FileNotFoundError as error:
+        inside = ", ".join(sorted(entry.name for entry in folder.iterdir() if (entry / MANIFEST_FILE).is_file()))
+        advice = f"Name one of the folders inside: {inside}" if inside else _AGAIN
+        raise _error("the manifest is missing", at=file, allowed="every finished result has one", advice=advice) from error
+    except OSError as error:
+        raise _error(f"the manifest cannot be read: {_reason(error)}", at=file) from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise _error("the manifest is damaged", at=file, allowed="it must be the JSON that was written", advice=_AGAIN) from error
+    return {**manifest, "files": listed}
+
+
+def _verified(folder: Path) -> dict[str, Any]:
+    """Return the manifest of a folder whose files are those listed, with their sizes and hashes; raise with all faults otherwise."""
+    manifest = _read_manifest(folder)
+    listed: dict[str, tuple[int, str]] = manifest["files"]
+    problems = []
+
+    def fault(file: Path, came: str, allowed: str = "", advice: str = _AGAIN) -> None:
+        problems.append(Problem(file=str(file), came=came, allowed=allowed, advice=advice))
+
+    if set(listed) != {RESULT_FILE, SCENARIO_FILE}:
+        fault(folder / MANIFEST_FILE, "the manifest is damaged", f"it must list {RESULT_FILE} and {SCENARIO_FILE}")
+    for name in (RESULT_FILE, SCENARIO_FILE):
+        file = folder / name
+        size, expected = listed.get(name, (None, None))
+        try:
+            found_size = file.stat().st_size
+            with open(file, "rb") as stream:
+                found = hashlib.file_digest(stream, "sha256").hexdigest()
+        except FileNotFoundError:
+            fault(file, "the file is missing")
+        except OSError as error:
+            fault(file, f"the file cannot be read: {_reason(error)}", advice="")
+        else:
+            if size is not None and found_size != size:
+                fault(file, f"the file is damaged: it has {found_size} bytes", f"the manifest says {size}")
+            elif expected is not None and found != expected:
+                fault(file, "the file is damaged: its SHA-256 is not the one in the manifest")
+    for entry in sorted(folder.iterdir()):
+        if entry.name not in (RESULT_FILE, SCENARIO_FILE, MANIFEST_FILE) and not entry.name.startswith("."):
+            fault(entry, "this is not part of the result", "a finished folder stays as it is", "Move it elsewhere")
+    if problems:
+        raise ResultError(problems)
+    return manifest
+
+
+def _same_run(final: Path, tree: xr.DataTree) -> Path:
+    """Return the folder of a run that is there already, where it is sound and holds the same numbers."""
+    manifest = _verified(final)
+    if manifest.get("numbers_digest") != tree.attrs["numbers_digest"]:
+        raise _error(
+            f"run {tree.attrs['run_id']} stands here with other numbers",
+            at=final,
+            allowed="one run has one set of numbers, so library versions or the processor differ",
+            advice=f"Compare libraries and cpu in {MANIFEST_FILE}, or save to another folder",
+        )
+    return final
+
+
+@contextlib.contextmanager
+def _hidden_folder(final: Path) -> Iterator[Path]:
+    """Make a hidden folder beside the final one; remove it, and the parents made for it, unless it was renamed away."""
+    made: list[Path] = []
+    try:
+        for attempt in range(8):  # another process whose save failed may remove a parent between our two steps
+            hidden = final.parent / f".{final.name}-{secrets.token_hex(4)}.partial"
+            try:
+                _make_parents(final.parent, made)
+                hidden.mkdir()
+                break
+            except FileNotFoundError:
+                if attempt == 7:
+                    raise
+        made.append(hidden)
+        yield hidden
+    finally:
+        for folder in reversed(made):
+            if folder.name.endswith(".partial"):
+                shutil.rmtree(folder, ignore_errors=True)
+            else:
+                with contextlib.suppress(OSError):
+                    folder.rmdir()  # refused where anything stands in it, which is what is wanted
+
+
+def _make_parents(folder: Path, made: list[Path]) -> None:
+    """Make a folder and its parents, noting at the end of `made` those that were not there."""
+    if not folder.parent.exists():
+        _make_parents(folder.parent, made)
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir()
+        made.append(folder)
+
+
+def _remove_stale(final: Path) -> None:
+    """Remove what killed processes left of this run, once it is a day old: no live save takes that long."""
+    for hidden in final.parent.glob(f".{final.name}-*.partial"):
+        with contextlib.suppress(OSError):
+            if time.time() - hidden.stat().st_mtime > _STALE_SECONDS:
+                shutil.rmtree(hidden, ignore_errors=True)
+
+
+def _flush_folder(folder: Path) -> None:
+    """Flush a folder's entries to disk where the system can; the files inside are flushed already, so a refusal is no failure."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)
+
+
+def _unwritable(final: Path, error: OSError, size: int) -> Problem:
+    advice = {
+        errno.ENOSPC: f"Free {size / 1e6:.1f} MB or name another folder",
+        errno.EDQUOT: f"Free {size / 1e6:.1f} MB of your quota or name another folder",
+        errno.ENOTDIR: "A file stands where a folder is needed; name another folder",
+        errno.EEXIST: "A file stands where a folder is needed; name another folder",
+        errno.EFBIG: f"The limit on the size of files is below {size / 1e6:.1f} MB; raise it or name another folder",
+    }.get(error.errno or 0, "Name a folder that you may write to")
+    return Problem(
+        file=str(final), came=f"the result cannot be written: {_reason(error)}", allowed="nothing was left behind", advice=advice
+    )
