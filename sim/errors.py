@@ -40,7 +40,7 @@ class Problem:
         where = ": ".join(part for part in (place, key) if part)
         sentence = "; ".join(part for part in (self.came, self.allowed) if part)
         text = f"{where}: {sentence}." if where else f"{sentence}."
-        return f"{text} {self.advice}." if self.advice else text
+        return f"{text} {self.advice[0].upper()}{self.advice[1:]}." if self.advice else text
 
 
 class SimError(Exception):

@@ -1,157 +1,672 @@
-"""What a scenario says, as bare frozen records, and its translation into arrays for the kernel; no files, no labels below this floor."""
+"""A checked scenario as plain arrays for the border kernel: strata, inputs, uniform slots, and which summary answers which question."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
-from .distributions import Law
-from .evidence import Row
+import numpy as np
 
-Form = Literal["powder", "pill", "unrecorded"]
-RESULT_FORMS = ("powder", "pill", "all")
-DIMENSIONS = ("corridor", "period", "form")
+from . import distributions
+from .dependence import Draw, factor
+from .errors import Problem
+from .kernels import border, counts, quantiles, streams
+from .matching import Match, Stratum, match, unused
+from .records import (
+    DIMENSIONS,
+    PARAMETERS,
+    QUANTITIES,
+    RESULT_FORMS,
+    Correlation,
+    Parameter,
+    ParameterKind,
+    Quantity,
+    Scenario,
+)
 
+__all__ = [
+    "DIAGNOSTICS", "DIMENSIONS", "PARAMETERS", "QUANTITIES", "RESULT_FORMS", "Correlation", "Model", "Parameter", "ParameterKind", "Quantity",
+    "Scenario", "check", "compile_model", "warnings",
+]  # fmt: skip
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ParameterKind:
-    """One name that a `[[parameter]]` block may bear. The domain is low..high; `open_low` excludes the lower bound."""
+ABSENT, ZERO = -1, -2  # instead of the number of a summary
 
-    unit: str
-    low: float
-    high: float
-    open_low: bool
-    default: float | None
-    meaning: str
-    load_law: str | None = None  # the only load law that uses it
-    by_result_form: bool = False  # looked up with powder / pill, not with the form of the evidence
+DIAGNOSTICS: Mapping[str, str] = {
+    "prior_share": "share of the expected missed loads that the event prior supplies",
+    "purity_cut_share": "share of draws in which a mean purity was cut at 1",
+    "sd_limited_share": "share of draws in which the spread of an average purity was limited to what a Beta allows",
+    "inland_cut_share": "share of draws in which inland seizures were cut at what was missed: a conflict in the inputs",
+}
 
+LARGEST_LOG_SD = 8.0  # tables of sums of loads end here; a load-size law this wide has no use for a mean or a median
 
-_INF = math.inf
-PARAMETERS: Mapping[str, ParameterKind] = {
-    "detection_rate": ParameterKind(unit="1", low=0, high=1, open_low=True, default=None, meaning="probability that a load is detected"),
-    "powder_purity": ParameterKind(
-        unit="1", low=0, high=1, open_low=False, default=None, meaning="fentanyl mass fraction of powder", by_result_form=True
-    ),
-    "pill_fentanyl": ParameterKind(
-        unit="mg", low=0, high=_INF, open_low=False, default=None, meaning="fentanyl per tablet", by_result_form=True
-    ),
-    "pill_mass": ParameterKind(unit="mg", low=0, high=_INF, open_low=True, default=None, meaning="mass of one tablet", by_result_form=True),
-    "pill_share": ParameterKind(
-        unit="1", low=0, high=1, open_low=False, default=None, meaning="share of the gross mass of an unrecorded stratum that is pills"
-    ),
-    "purity_cv": ParameterKind(
-        unit="1", low=0, high=_INF, open_low=False, default=0.0, meaning="spread of purity between seizures (sd / mean)", by_result_form=True
-    ),
-    "purity_mass_weighting": ParameterKind(
-        unit="1", low=0, high=_INF, open_low=True, default=1.0, meaning="mass-weighted / count-weighted mean purity", by_result_form=True
-    ),
-    "load_log_sd": ParameterKind(
-        unit="1",
-        low=0,
-        high=_INF,
-        open_low=False,
-        default=None,
-        meaning="sd of the log of the size of a load, before truncation",
-        load_law="lognormal",
-    ),
-    "load_shape": ParameterKind(
-        unit="1", low=0, high=_INF, open_low=True, default=None, meaning="shape of gamma loads; cv^2 = 1 / shape", load_law="gamma"
-    ),
-    "load_median": ParameterKind(unit="kg", low=0, high=_INF, open_low=True, default=None, meaning="median load"),
-    "missed_size_ratio": ParameterKind(
-        unit="1", low=0, high=_INF, open_low=True, default=1.0, meaning="typical missed load / typical seized load"
-    ),
-    "attribution_share": ParameterKind(
-        unit="1", low=0, high=1, open_low=False, default=1.0, meaning="share of the loads that crossed the border they are filed under"
-    ),
-    "inland_seized_ratio": ParameterKind(
-        unit="1", low=0, high=_INF, open_low=False, default=0.0, meaning="pure mass seized inland by others per unit seized at the border"
-    ),
-    "dose": ParameterKind(unit="mg", low=0, high=_INF, open_low=True, default=2.0, meaning="mass of pure drug in one dose-equivalent"),
+_LAWS = {"lognormal": border.LOGNORMAL, "gamma": border.GAMMA, "equal": border.EQUAL, "copy": border.COPY}
+_FORMS = {"powder": border.POWDER, "pill": border.PILL, "unrecorded": border.UNRECORDED}
+_SIZE = {"lognormal": "load_log_sd", "gamma": "load_shape"}
+_REFS = (
+    ("detection_rate", None),
+    ("", None),  # the size parameter of the load law
+    ("load_median", None),
+    ("missed_size_ratio", None),
+    ("attribution_share", None),
+    ("inland_seized_ratio", None),
+    ("dose", None),
+    ("pill_share", None),
+    ("powder_purity", "powder"),
+    ("purity_mass_weighting", "powder"),
+    ("pill_fentanyl", "pill"),
+    ("pill_mass", "pill"),
+    ("purity_cv", "powder"),
+    ("purity_cv", "pill"),
+)
+_SLOT_NAMES = {
+    border.SLOT_GAMMA: "count-gamma",
+    border.SLOT_POISSON: "count-poisson",
+    border.SLOT_SUM: "missed-sum",
+    border.SLOT_SHARE_SEIZED: "pill-share-seized",
+    border.SLOT_SHARE_MISSED: "pill-share-missed",
+    border.SLOT_ATTRIBUTED_SEIZED: "attributed-seized",
+    border.SLOT_ATTRIBUTED_MISSED: "attributed-missed",
+    border.SLOT_POWDER_SEIZED: "powder-purity-seized",
+    border.SLOT_POWDER_MISSED: "powder-purity-missed",
+    border.SLOT_PILL_SEIZED: "pill-purity-seized",
+    border.SLOT_PILL_MISSED: "pill-purity-missed",
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Quantity:
-    """One result: its CF units and long name."""
+class Model:
+    """What the runner needs, and what labels need to know of it.
 
-    units: str
-    long_name: str
+    n = corridors then groups, p = periods, f = powder, pill, all, q = quantities in the order of QUANTITIES
 
-
-QUANTITIES: Mapping[str, Quantity] = {
-    "seized_gross_kg": Quantity(units="kg", long_name="seized mass as weighed"),
-    "seized_pure_kg": Quantity(units="kg", long_name="seized fentanyl base equivalent"),
-    "missed_gross_kg": Quantity(units="kg", long_name="missed mass as it would be weighed"),
-    "missed_pure_kg": Quantity(units="kg", long_name="missed fentanyl base equivalent"),
-    "flow_gross_kg": Quantity(units="kg", long_name="seized and missed mass as weighed"),
-    "flow_pure_kg": Quantity(units="kg", long_name="seized and missed fentanyl base equivalent"),
-    "inland_pure_kg": Quantity(units="kg", long_name="missed at the border and seized inland by others, fentanyl base equivalent"),
-    "delivered_pure_kg": Quantity(units="kg", long_name="missed at the border and not seized inland, fentanyl base equivalent"),
-    "unattributed_pure_kg": Quantity(
-        units="kg", long_name="seized and missed fentanyl base equivalent that did not cross the border it is filed under"
-    ),
-    "purity": Quantity(units="1", long_name="seized pure mass / seized gross mass"),
-    "interdiction_rate": Quantity(units="1", long_name="seized pure mass / flow of pure mass"),
-    "n_missed": Quantity(units="1", long_name="number of loads that were missed"),
-    "flow_doses": Quantity(units="1", long_name="flow of pure mass in dose-equivalents"),
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parameter:
-    """One `[[parameter]]` block. Selectors are None where any label matches; groups are already expanded to their members."""
-
-    id: str
-    name: str
-    corridor: tuple[str, ...] | None = None
-    period: tuple[str, ...] | None = None
-    form: tuple[str, ...] | None = None
-    law: Law
-    varies_by: tuple[str, ...] = ()
-    correlation: float | None = None
-    path: tuple[str | int, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Correlation:
-    """One `[[correlation]]` block; exactly one of `value` and `matrix` is given. `df` is for copula "t" only."""
-
-    id: str
-    between: tuple[str, ...]
-    value: float | None = None
-    matrix: tuple[tuple[float, ...], ...] | None = None
-    copula: Literal["gaussian", "t"] = "gaussian"
-    df: float | None = None
-    path: tuple[str | int, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scenario:
-    """A scenario file that has been read and checked.
-
-    `corridors` and `periods` are the labels in use, in the order they are shown; `rows` are the evidence rows selected by them;
-    `groups` are (name, members) in order. `document` is the resolved, self-contained TOML document that `scenario.toml` holds.
+    dimension_names    (s,) stable name of every uniform slot: inputs by name, then strata by name; slot i takes Sobol' dimension i
+    draws              (id, block) of every parameter draw, in order of id; they are the first inputs
+    summary            (n, p, f, q) summary that answers, ABSENT, or ZERO
+    factor             (n, p, f, q) what to multiply it by (a constant dose, 1 elsewhere)
+    n_summaries        summaries in play
+    tail_index         (n, p, f, q) index alpha of P(1/Y < x) ~ x^alpha: a mean exists above 1, its error above 2, an sd above 2, its error above 4
+    no_mean            (n, p, f, q) words for why the index is what it is, by number into `reasons`
+    prior_share        (n, p)
+    cells              (corridor, period) of each row of the kernel's inland counters
+    seized_gross_kg    (corridor, period, form) -> kg as in the table, counted pills at the median pill mass
     """
 
-    name: str
-    question: str
-    draws: int
-    seed: int
-    sampler: Literal["sobol", "philox"]
-    keep_draws: int
-    load_law: Literal["lognormal", "gamma", "equal", "copy"]
-    load_truncation: float
-    event_prior: float
-    shared_load_scale: tuple[tuple[str, ...], ...]
-    corridors: tuple[str, ...]
-    periods: tuple[str, ...]
-    groups: tuple[tuple[str, tuple[str, ...]], ...]
-    rows: tuple[Row, ...]
-    parameters: tuple[Parameter, ...]
-    correlations: tuple[Correlation, ...]
-    document: dict[str, Any] = field(hash=False)
-    warnings: tuple[str, ...] = ()
+    scenario: Scenario
+    law: int
+    strata: border.Strata
+    inputs: border.Inputs
+    tables: border.Tables
+    slot_names: tuple[str, ...]
+    draws: tuple[tuple[str, Parameter], ...]
+    summary: np.ndarray
+    factor: np.ndarray
+    n_summaries: int
+    tail_index: np.ndarray
+    reason: np.ndarray
+    reasons: tuple[str, ...]
+    prior_share: np.ndarray
+    stratum_keys: tuple[tuple[str, str, str], ...]
+    cells: tuple[tuple[int, int], ...]
+    seized_gross_kg: Mapping[tuple[str, str, str], float]
+
+
+# --- checks ----------------------------------------------------------------------------------------------------------------------
+
+
+def check(scenario: Scenario, *, allow_unused: bool = False) -> list[Problem]:
+    """Return every problem between blocks: matching, dependence, load scales, the needs of a load law; and blocks that serve nothing."""
+    matched, problems = match(scenario)
+    if not allow_unused:
+        problems += unused(scenario, matched)
+    problems += _check_scales(scenario, matched)
+    if scenario.load_law == "copy":
+        problems += [
+            Problem(
+                came=f"{row.where or 'an evidence row'}: n_events = {'blank' if row.n_events is None else row.n_events} with load_law = \"copy\"",
+                allowed="every row must stand for one seizure (n_events = 1) or none",
+                advice="give one row for each seizure, or choose another load_law",
+                path=("model", "load_law"),
+            )
+            for row in scenario.rows
+            if row.n_events not in (0, 1)
+        ]
+    for draw in matched.draws:
+        if draw.block.name == "load_log_sd" and float(distributions.isf(draw.block.law, np.array([1e-6]))[0]) > LARGEST_LOG_SD:
+            problem = Problem(
+                path=(*draw.block.path, "distribution"),
+                came=f"load_log_sd reaches beyond {LARGEST_LOG_SD:g}",
+                allowed=f"at most {LARGEST_LOG_SD:g}: such loads would span more than 28 powers of ten",
+                advice=f"add upper = {LARGEST_LOG_SD:g} or less",
+            )
+            if problem not in problems:
+                problems.append(problem)
+    return problems
+
+
+def _check_scales(scenario: Scenario, matched: Match) -> list[Problem]:
+    """Return a problem for every load-scale block without an event whose strata have no load_median."""
+    if scenario.load_law == "copy":
+        return []
+    problems = []
+    for members, period, strata in _scale_blocks(scenario, matched):
+        if all(stratum.events_known and stratum.n_known == 0 for stratum in strata):
+            lacking = [stratum for stratum in strata if ("load_median", stratum.key[2]) not in stratum.draws]
+            if lacking:
+                problems.append(
+                    Problem(
+                        path=("parameter",),
+                        came=f"no event in {', '.join(members)} in {period}, so nothing says how large a missed load is",
+                        allowed="a load-scale block with an event, or load_median",
+                        advice=f'add a [[parameter]] block with name = "load_median" for {lacking[0].key[0]}, or share its scale with a '
+                        "corridor that has events (model.shared_load_scale)",
+                    )
+                )
+    return problems
+
+
+def warnings(scenario: Scenario) -> tuple[str, ...]:
+    """Return what a reader must know before believing the numbers: a prior that speaks for the evidence, a copula that is not independence."""
+    matched, _ = match(scenario)
+    texts = []
+    names = [*scenario.corridors, *(group for group, _ in scenario.groups)]
+    for name, shares in zip(names, _prior_shares(scenario, matched), strict=True):
+        high = [f"{period} {share:.0%}" for period, share in zip(scenario.periods, shares, strict=True) if share > 0.10]
+        if high:
+            texts.append(f"{name}: the event prior supplies more than 10 % of the expected missed loads ({', '.join(high)})")
+    for correlation in scenario.correlations:
+        if correlation.copula == "t" and correlation.value == 0.0:
+            texts.append(f'correlation "{correlation.id}": a t copula of correlation 0 is not independent: extremes come together')
+    return tuple(texts)
+
+
+# --- compiling -------------------------------------------------------------------------------------------------------------------
+
+
+class _Slots:
+    """Uniform slots under stable names; their numbers follow from the order of the names, not of the calls."""
+
+    def __init__(self) -> None:
+        self.names: dict[str, int] = {}
+
+    def add(self, name: str) -> int:
+        self.names[name] = len(self.names)
+        return self.names[name]
+
+
+def compile_model(scenario: Scenario) -> Model:
+    """Return the arrays of a scenario that `check` has passed.
+
+    Source: method.md sections 2 to 6; the arrays are described in kernels/border.py.
+    """
+    matched, _ = match(scenario)
+    slots = _Slots()
+    inputs, refs_of_constants = _inputs(scenario, matched, slots)
+    strata, cells = _strata(scenario, matched, slots, refs_of_constants)
+    summary, multiplier, n_summaries, index = _questions(scenario, matched)
+    tail_index, reason, reasons = _tail_indices(scenario, matched)
+    gamma = counts.gamma_table()
+    return Model(
+        scenario=scenario,
+        law=_LAWS[scenario.load_law],
+        strata=strata._replace(index=index),
+        inputs=inputs,
+        tables=border.Tables(
+            gamma=gamma, score=quantiles.normal_score_table(), tail=quantiles.normal_tail_table(), sums=_load_sums(scenario, matched)
+        ),
+        slot_names=tuple(slots.names),
+        draws=tuple((draw.id, draw.block) for draw in matched.draws),
+        summary=summary,
+        factor=multiplier,
+        n_summaries=n_summaries,
+        tail_index=tail_index,
+        reason=reason,
+        reasons=reasons,
+        prior_share=_prior_shares(scenario, matched),
+        stratum_keys=tuple(stratum.key for stratum in matched.strata),
+        cells=cells,
+        seized_gross_kg={stratum.key: _gross_kg(stratum) for stratum in matched.strata},
+    )
+
+
+def _constant(law: distributions.Law) -> float | None:
+    """Return the value of a law that has only one, else None."""
+    low, high = distributions.support(law)
+    return low if low == high else None
+
+
+def _inputs(scenario: Scenario, matched: Match, slots: _Slots) -> tuple[border.Inputs, dict[float, int]]:
+    """Return the inputs, parameter draws first and constants for defaults after them, and where each constant stands."""
+    draws = matched.draws
+    number = {draw.id: i for i, draw in enumerate(draws)}
+    constants = sorted({kind.default for kind in PARAMETERS.values() if kind.default is not None})
+    n = len(draws)
+    slot = np.full(n + len(constants), -1)
+    value = np.full(n + len(constants), np.nan)
+    value[n:] = constants
+    chi = {f"chi-square:{component.draws[0].id}": component for component in matched.components if component.df > 0.0}
+    tables = []
+    first_table = {}
+    for i, draw in enumerate(draws):
+        only = _constant(draw.block.law)
+        first_table[draw.id] = len(tables)
+        if only is not None:
+            value[i] = only
+        else:
+            slot[i] = 0  # numbered below
+        tables.append(distributions.inverse_table(draw.block.law))
+    uncertain = {draw.id: i for i, draw in enumerate(draws) if slot[i] == 0}
+    chi_slots = {}
+    for name in sorted([*uncertain, *chi]):
+        if name in uncertain:
+            slot[uncertain[name]] = slots.add(name)
+        else:
+            chi_slots[name] = slots.add(name)
+    component_of = np.full(n + len(constants), -1)
+    members, starts, factors, factor_starts, df, chi_slot, chi_table = [], [0], [], [0], [], [], []
+    for component in matched.components:
+        kept = [k for k, draw in enumerate(component.draws) if draw.id in uncertain]
+        if len(kept) < 2:
+            continue
+        for k in kept:
+            component_of[number[component.draws[k].id]] = len(df)
+        members += [number[component.draws[k].id] for k in kept]
+        starts.append(len(members))
+        rows = factor(component.matrix[np.ix_(kept, kept)])
+        factors.append(rows)
+        factor_starts.append(factor_starts[-1] + rows.size)
+        df.append(component.df)
+        chi_slot.append(chi_slots.get(f"chi-square:{component.draws[0].id}", -1))
+        chi_table.append(len(tables))
+        chi_law = {"kind": "gamma", "shape": max(component.df, 1.0) / 2.0, "scale": 2.0}
+        tables.append(distributions.inverse_table(distributions.law(chi_law)))
+    packed = quantiles.pack(tables)
+    which = [first_table[draw.id] for draw in draws]
+    pad = np.zeros(len(constants))
+    return border.Inputs(
+        slot=slot,
+        constant=value,
+        coefficients=packed.coefficients,
+        child=packed.child,
+        low=np.concatenate([packed.support_low[which], pad]),
+        high=np.concatenate([packed.support_high[which], pad]),
+        first=np.concatenate([packed.first_cell[which], pad.astype(np.int64)]),
+        component=component_of,
+        member_start=np.array(starts),
+        member=np.array(members, dtype=np.int64),
+        factor_start=np.array(factor_starts[:-1], dtype=np.int64),
+        factor=np.concatenate([*factors, np.zeros(0)]),
+        df=np.array(df, dtype=np.float64),
+        chi_slot=np.array(chi_slot, dtype=np.int64),
+        chi_low=packed.support_low[chi_table],
+        chi_high=packed.support_high[chi_table],
+        chi_first=packed.first_cell[chi_table],
+        t_tables=np.stack([quantiles.t_tail_table(d) if d > 0.0 else quantiles.normal_tail_table() for d in df])
+        if df
+        else np.zeros((0, 1, 4)),
+    ), {constant: n + i for i, constant in enumerate(constants)}
+
+
+def _scale_blocks(scenario: Scenario, matched: Match) -> list[tuple[tuple[str, ...], str, list[Stratum]]]:
+    """Return (corridors, period, strata) of every load-scale block that has a stratum, by period."""
+    blocks = []
+    for period in scenario.periods:
+        for members in scenario.shared_load_scale:
+            strata = [stratum for stratum in matched.strata if stratum.key[1] == period and stratum.key[0] in members]
+            if strata:
+                blocks.append((members, period, strata))
+    return blocks
+
+
+def _strata(
+    scenario: Scenario, matched: Match, slots: _Slots, constants: Mapping[float, int]
+) -> tuple[border.Strata, tuple[tuple[int, int], ...]]:
+    """Return the strata of the kernel (its `index` still empty) and the (corridor, period) of its cells."""
+    number = {draw.id: i for i, draw in enumerate(matched.draws)}
+    strata = matched.strata
+    place = {stratum.key: j for j, stratum in enumerate(strata)}
+    copy = scenario.load_law == "copy"
+    n = len(strata)
+    ref = np.full((n, border.N_REFS), -1)
+    wanted: dict[str, list[tuple[str, int, int]]] = {}  # slot name -> where its number goes
+    slot = np.full((n, border.N_SLOTS), -1)
+    unknown: list[tuple[str, float, float]] = []
+    rows: list[tuple[float, float, bool, str, str]] = []
+    unknown_start, row_start = [0], [0]
+    mass_kg, tablets = np.zeros(n), np.zeros(n)
+    for j, stratum in enumerate(strata):
+        form = stratum.key[2]
+        label = "|".join(stratum.key)
+        for column, (name, lookup_form) in enumerate(_REFS):
+            parameter = name or _SIZE.get(scenario.load_law, "")
+            draw = stratum.draws.get((parameter, lookup_form or form))
+            if draw is not None:
+                ref[j, column] = number[draw.id]
+            elif parameter and (default := PARAMETERS[parameter].default) is not None:
+                ref[j, column] = constants[default]
+        for column in _slots_in_use(scenario, stratum):
+            for part in range(1 if column < border.SLOT_SHARE_SEIZED else 2):
+                wanted.setdefault(f"{label}|{_SLOT_NAMES[column]}-{part}", []).append(("slot", j, column + part))
+        for i, row in enumerate(stratum.rows):
+            if row.n_events is None:
+                span = math.log((row.n_max + 1) / row.n_min)
+                unknown.append((f"{label}|events-{i}", math.log(row.n_min), span))
+            events = row.n_events if row.n_events is not None else 1
+            if row.rounding > 0.0 or (copy and events > 0):
+                half = f"{label}|rounding-{i}" if row.rounding > 0.0 else ""
+                rows.append((row.amount, row.rounding, row.unit == "pill", half, f"{label}|copies-{i}" if copy else ""))
+            elif row.unit == "pill":
+                tablets[j] += row.amount
+            else:
+                mass_kg[j] += row.amount
+        unknown_start.append(len(unknown))
+        row_start.append(len(rows))
+
+    block_of = np.zeros(n, np.int64)
+    term_start, term_names, term_size, member_start, member = [0], [], [], [0], []
+    period_blocks = [0]
+    blocks = _scale_blocks(scenario, matched) if not copy else []
+    for period in scenario.periods:
+        for b, (_, _, here) in enumerate(blocks):
+            if here[0].key[1] != period:
+                continue
+            sizes: dict[int, list[int]] = {}
+            for stratum in here:
+                block_of[place[stratum.key]] = b
+                sizes.setdefault(int(ref[place[stratum.key], border.LOAD_SIZE]), []).append(place[stratum.key])
+            for size, inside in sorted(sizes.items()):
+                term_names.append("|".join(strata[inside[0]].key) + "|seized-sum")
+                term_size.append(size)
+                member += inside
+                member_start.append(len(member))
+            term_start.append(len(term_names))
+        period_blocks.append(len(term_start) - 1)
+
+    names = {*wanted, *(name for name, _, _ in unknown), *term_names}
+    names |= {name for row in rows for name in row[3:] if name}
+    numbers = {name: slots.add(name) for name in sorted(names)}
+    for name, places in wanted.items():
+        for _, j, column in places:
+            slot[j, column] = numbers[name]
+
+    corridors, periods = list(scenario.corridors), list(scenario.periods)
+    cells: list[tuple[int, int]] = []
+    cell_start = []
+    for j, stratum in enumerate(strata):
+        cell = (corridors.index(stratum.key[0]), periods.index(stratum.key[1]))
+        if not cells or cells[-1] != cell:
+            cells.append(cell)
+            cell_start.append(j)
+    periods_of_strata = [periods.index(stratum.key[1]) for stratum in strata]
+    edges = np.arange(len(periods) + 1)
+    priors = _priors(scenario, strata)
+    return border.Strata(
+        form=np.array([_FORMS[stratum.key[2]] for stratum in strata]),
+        prior=priors,
+        n_events=np.array([float(stratum.n_known) for stratum in strata]),
+        mass_kg=mass_kg,
+        tablets=tablets,
+        ref=ref,
+        slot=slot,
+        unknown_start=np.array(unknown_start),
+        unknown_slot=np.array([numbers[name] for name, _, _ in unknown], dtype=np.int64),
+        unknown_low=np.array([low for _, low, _ in unknown]),
+        unknown_span=np.array([span for _, _, span in unknown]),
+        row_start=np.array(row_start),
+        row_amount=np.array([row[0] for row in rows]),
+        row_half=np.array([row[1] for row in rows]),
+        row_is_pill=np.array([row[2] for row in rows], dtype=np.bool_),
+        row_half_slot=np.array([numbers[row[3]] if row[3] else -1 for row in rows], dtype=np.int64),
+        row_copy_slot=np.array([numbers[row[4]] if row[4] else -1 for row in rows], dtype=np.int64),
+        block=block_of,
+        term_start=np.array(term_start),
+        term_slot=np.array([numbers[name] for name in term_names], dtype=np.int64),
+        term_size=np.array(term_size, dtype=np.int64),
+        term_member_start=np.array(member_start),
+        term_member=np.array(member, dtype=np.int64),
+        period_strata=np.searchsorted(periods_of_strata, edges),
+        period_cells=np.searchsorted([period for _, period in cells], edges),
+        period_blocks=np.array(period_blocks),
+        cell_corridor=np.array([corridor for corridor, _ in cells]),
+        cell_start=np.array([*cell_start, n]),
+        member=np.array([[c in members for c in corridors] for _, members in scenario.groups], dtype=np.bool_).reshape(-1, len(corridors)),
+        index=np.zeros((0, 0, 3, len(QUANTITIES)), np.int64),
+    ), tuple(cells)
+
+
+def _slots_in_use(scenario: Scenario, stratum: Stratum) -> list[int]:
+    """Return the uniform slots a stratum needs: none for what is certain (a share of 0 or 1, no spread of purity)."""
+    form = stratum.key[2]
+
+    def certain(name: str, lookup_form: str, values: tuple[float, ...]) -> bool:
+        draw = stratum.draws.get((name, lookup_form))
+        return (PARAMETERS[name].default if draw is None else _constant(draw.block.law)) in values
+
+    used = [] if scenario.load_law == "copy" else [border.SLOT_GAMMA, border.SLOT_POISSON]
+    used += [border.SLOT_SUM] if scenario.load_law in ("lognormal", "gamma") else []
+    if form == "unrecorded" and not certain("pill_share", form, (0.0, 1.0)):
+        used += [border.SLOT_SHARE_SEIZED, border.SLOT_SHARE_MISSED]
+    if not certain("attribution_share", form, (0.0, 1.0)):
+        used += [border.SLOT_ATTRIBUTED_SEIZED, border.SLOT_ATTRIBUTED_MISSED]
+    if form != "pill" and not certain("purity_cv", "powder", (0.0,)):
+        used += [border.SLOT_POWDER_SEIZED, border.SLOT_POWDER_MISSED]
+    if form != "powder" and not certain("purity_cv", "pill", (0.0,)):
+        used += [border.SLOT_PILL_SEIZED, border.SLOT_PILL_MISSED]
+    return used
+
+
+def _priors(scenario: Scenario, strata: Iterable[Stratum]) -> np.ndarray:
+    """Return each stratum's share of the event prior: a over the number of strata of its corridor and period."""
+    cells = [stratum.key[:2] for stratum in strata]
+    return np.array([scenario.event_prior / cells.count(cell) for cell in cells])
+
+
+def _expected_events(stratum: Stratum) -> float:
+    """Return the events of a stratum, a blank count at its log-uniform mean."""
+    return math.fsum(
+        row.n_events if row.n_events is not None else (row.n_max + 1 - row.n_min) / math.log((row.n_max + 1) / row.n_min) - 0.5
+        for row in stratum.rows
+    )
+
+
+def _prior_shares(scenario: Scenario, matched: Match) -> np.ndarray:
+    """Return a / (n + a) of the expected missed loads, (n, p), NaN where nothing is expected.
+
+    A stratum weighs (n + a) (1 - d) / d at the median of d, whose mean need not exist.
+    """
+    priors = _priors(scenario, matched.strata)
+    groups = [(corridor,) for corridor in scenario.corridors] + [members for _, members in scenario.groups]
+    shares = np.full((len(groups), len(scenario.periods)), np.nan)
+    for g, members in enumerate(groups):
+        for p, period in enumerate(scenario.periods):
+            ours = expected = 0.0
+            for a, stratum in zip(priors, matched.strata, strict=True):
+                draw = stratum.draws.get(("detection_rate", stratum.key[2]))
+                if stratum.key[1] != period or stratum.key[0] not in members or draw is None:
+                    continue
+                d = float(distributions.ppf(draw.block.law, np.array([0.5]))[0])
+                ours += a * (1.0 - d) / d
+                expected += (_expected_events(stratum) + a) * (1.0 - d) / d
+            if expected > 0.0:
+                shares[g, p] = ours / expected
+    return shares
+
+
+def _gross_kg(stratum: Stratum) -> float:
+    """Return the seized gross mass of a stratum as in the table, counted pills at the median of pill_mass."""
+    kg = math.fsum(row.amount for row in stratum.rows if row.unit == "kg")
+    tablets = math.fsum(row.amount for row in stratum.rows if row.unit == "pill")
+    if tablets:
+        kg += tablets * float(distributions.ppf(stratum.draws["pill_mass", "pill"].block.law, np.array([0.5]))[0]) / 1e6
+    return kg
+
+
+def _load_sums(scenario: Scenario, matched: Match) -> counts.LoadSums:
+    """Return the tables of sums over the range that load_log_sd can take; a token one for other laws."""
+    laws = [draw.block.law for draw in matched.draws if draw.block.name == "load_log_sd"]
+    if scenario.load_law != "lognormal" or not laws:
+        return counts.load_sums(0.0, 0.0, np.inf)
+    low = min(float(distributions.ppf(law, np.array([1e-9]))[0]) for law in laws)
+    high = max(float(distributions.isf(law, np.array([1e-9]))[0]) for law in laws)
+    return counts.load_sums(min(max(low, 0.0), LARGEST_LOG_SD), min(high, LARGEST_LOG_SD), scenario.load_truncation)
+
+
+# --- which summary answers which question ----------------------------------------------------------------------------------------
+
+
+def _questions(scenario: Scenario, matched: Match) -> tuple[np.ndarray, np.ndarray, int, np.ndarray]:
+    """Return (summary, factor, number of summaries, the kernel's index), the first two (n, p, f, q).
+
+    Only what does not follow from another summary is kept: a corridor or group of one form answers for `all`, a group of one member
+    for itself, doses follow from the pure flow where the dose is one constant, `delivered` is `missed` and `inland` is 0 without inland
+    seizures, `unattributed` is 0 where everything is attributed.
+    """
+    q = {name: i for i, name in enumerate(QUANTITIES)}
+    groups = [(corridor,) for corridor in scenario.corridors] + [members for _, members in scenario.groups]
+    shape = (len(groups), len(scenario.periods), len(RESULT_FORMS), len(q))
+    summary = np.full(shape, ABSENT)
+    multiplier = np.ones(shape)
+    index = np.full(shape, -1)
+    number = 0
+    for p, period in enumerate(scenario.periods):
+        here = [stratum for stratum in matched.strata if stratum.key[1] == period]
+        for g, members in enumerate(groups):
+            inside = [stratum for stratum in here if stratum.key[0] in members]
+            if not inside:
+                continue
+            present = sorted({stratum.key[0] for stratum in inside})
+            if g >= len(scenario.corridors) and len(present) == 1:
+                single = scenario.corridors.index(present[0])
+                summary[g, p], multiplier[g, p] = summary[single, p], multiplier[single, p]
+                continue
+            unrecorded = any(stratum.key[2] == "unrecorded" for stratum in inside)
+            forms = [f for f in ("powder", "pill") if unrecorded or any(stratum.key[2] == f for stratum in inside)]
+            for f, form in enumerate(RESULT_FORMS):
+                if form == "all" and len(forms) == 1:
+                    only = RESULT_FORMS.index(forms[0])
+                    summary[g, p, f], multiplier[g, p, f] = summary[g, p, only], multiplier[g, p, only]
+                    continue
+                if form != "all" and form not in forms:
+                    continue
+                contributing = [s for s in inside if form in ("all", s.key[2]) or s.key[2] == "unrecorded"]
+                inland = _value_everywhere(contributing, "inland_seized_ratio") != 0.0
+                attributed = _value_everywhere(contributing, "attribution_share") != 1.0
+                dose = _value_everywhere(contributing, "dose")
+                for name, k in q.items():
+                    if name == "n_missed" and unrecorded and form != "all":
+                        continue
+                    if (name == "inland_pure_kg" and not inland) or (name == "unattributed_pure_kg" and not attributed):
+                        summary[g, p, f, k] = ZERO
+                    elif name == "delivered_pure_kg" and not inland:
+                        summary[g, p, f, k] = summary[g, p, f, q["missed_pure_kg"]]
+                    elif name == "flow_doses" and dose is not None:
+                        summary[g, p, f, k] = summary[g, p, f, q["flow_pure_kg"]]
+                        multiplier[g, p, f, k] = 1e6 / dose
+                    else:
+                        summary[g, p, f, k] = index[g, p, f, k] = number
+                        number += 1
+    return summary, multiplier, number, index
+
+
+def _value_everywhere(strata: Iterable[Stratum], name: str) -> float | None:
+    """Return the one constant that a parameter (not of purity) has in all strata, or None."""
+    found = set()
+    for stratum in strata:
+        draw = stratum.draws.get((name, stratum.key[2]))
+        found.add(PARAMETERS[name].default if draw is None else _constant(draw.block.law))
+    return found.pop() if len(found) == 1 else None
+
+
+# --- means that do not exist -----------------------------------------------------------------------------------------------------
+
+def _tail_indices(scenario: Scenario, matched: Match) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """Return the tail index of every result (n, p, f, q), the number of the reason for it, and the reasons.
+
+    alpha = the least of: index at 0 of detection_rate; kappa n_B for gamma loads; index at 0 of a denominator (pill_mass, dose); index at
+    infinity of a factor (missed_size_ratio, load_median, ...); 0 for untruncated lognormal loads with an unbounded load_log_sd.
+
+    Source: method.md section 6, Means.
+    """
+    names = list(QUANTITIES)
+    groups = [(corridor,) for corridor in scenario.corridors] + [members for _, members in scenario.groups]
+    shape = (len(groups), len(scenario.periods), len(RESULT_FORMS), len(names))
+    index = np.full(shape, np.inf)
+    reason = np.zeros(shape, np.int64)
+    reasons = [""]
+    scales = _scale_indices(scenario, matched)
+    for stratum in matched.strata:
+        form = stratum.key[2]
+        causes: list[tuple[str, float, str]] = []  # which quantities, index, why
+
+        def cause(which: str, draw: Draw | None, at_zero: bool, causes: list[tuple[str, float, str]] = causes) -> None:
+            if draw is not None:
+                law = draw.block.law
+                alpha = distributions.index_at_zero(law) if at_zero else distributions.index_at_infinity(law)
+                end = "0" if at_zero else "infinity"
+                causes.append((which, alpha, f"{draw.id} has index {alpha:.3g} at {end}"))
+
+        cause("missed", stratum.draws.get(("detection_rate", form)), True)
+        for name in ("missed_size_ratio", "load_median"):
+            cause("mass", stratum.draws.get((name, form)), False)
+        if ("load_median", form) not in stratum.draws:
+            causes += [("mass", *scale) for scale in scales.get(stratum.key, ())]
+        cause("pure", stratum.draws.get(("pill_mass", "pill")), True)
+        if stratum.tablets:
+            cause("gross", stratum.draws.get(("pill_mass", "pill")), False)
+        cause("inland", stratum.draws.get(("inland_seized_ratio", form)), False)
+        cause("doses", stratum.draws.get(("dose", form)), True)
+        p = scenario.periods.index(stratum.key[1])
+        for which, alpha, why in causes:
+            if not alpha < math.inf:
+                continue
+            reasons.append(why)
+            for k, name in enumerate(names):
+                if not _concerns(which, name):
+                    continue
+                for g, members in enumerate(groups):
+                    if stratum.key[0] not in members:
+                        continue
+                    for f, result_form in enumerate(RESULT_FORMS):
+                        touches = result_form == "all" or form in ("unrecorded", result_form)
+                        if touches and alpha < index[g, p, f, k]:
+                            index[g, p, f, k] = alpha
+                            reason[g, p, f, k] = len(reasons) - 1
+    return index, reason, tuple(reasons)
+
+
+def _concerns(which: str, quantity: str) -> bool:
+    """Return whether a cause reaches a quantity: `missed` counts, `mass` sizes of missed loads, `pure`, `gross`, `inland`, `doses`."""
+    if quantity in ("purity", "interdiction_rate"):
+        return False
+    missed = quantity not in ("seized_gross_kg", "seized_pure_kg", "inland_pure_kg")
+    return {
+        "missed": missed,
+        "mass": missed and quantity != "n_missed",
+        "pure": "_pure_" in quantity or quantity == "flow_doses",
+        "gross": quantity != "n_missed",
+        "inland": quantity == "inland_pure_kg",
+        "doses": quantity == "flow_doses",
+    }[which]
+
+
+def _scale_indices(scenario: Scenario, matched: Match) -> dict[tuple[str, str, str], list[tuple[float, str]]]:
+    """Return (index, why) by stratum for the scale s = T_B / Z: kappa n_B of gamma loads, and an unbounded load_log_sd without truncation."""
+    found: dict[tuple[str, str, str], list[tuple[float, str]]] = {}
+    for _, _, strata in _scale_blocks(scenario, matched):
+        causes: list[tuple[float, str]] = []
+        shape_index = 0.0
+        for stratum in strata:
+            draw = stratum.draws.get((_SIZE.get(scenario.load_law, ""), stratum.key[2]))
+            if draw is None:
+                continue
+            if scenario.load_law == "gamma":
+                least = math.fsum(row.n_events if row.n_events is not None else row.n_min for row in stratum.rows)
+                shape_index += least * distributions.support(draw.block.law)[0]
+            elif scenario.load_truncation == math.inf and distributions.is_unbounded(draw.block.law):
+                causes.append((0.0, f"{draw.id} is unbounded and loads are not truncated"))
+        if scenario.load_law == "gamma":
+            causes.append((shape_index, f"gamma loads with load_shape x n_events = {shape_index:.3g} in the load-scale block"))
+        for stratum in strata:
+            found[stratum.key] = causes
+    return found

@@ -1,0 +1,185 @@
+"""Which parameter block serves which stratum: the lookup, the draws that follow from it, and what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from .dependence import Component, Draw, components
+from .errors import Problem
+from .evidence import Row
+from .records import DIMENSIONS, PARAMETERS, Parameter, Scenario
+
+StratumKey = tuple[str, str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stratum:
+    """One (corridor, period, form) of the evidence: its rows and, by (parameter name, form of the lookup), the draw that serves it.
+
+    A parameter that no block serves, and that has a default, is absent from `draws`.
+    """
+
+    key: StratumKey
+    rows: tuple[Row, ...]
+    draws: dict[tuple[str, str], Draw]
+
+    @property
+    def n_known(self) -> int:
+        return sum(row.n_events or 0 for row in self.rows)
+
+    @property
+    def events_known(self) -> bool:
+        return all(row.n_events is not None for row in self.rows)
+
+    @property
+    def tablets(self) -> bool:
+        return any(row.unit == "pill" for row in self.rows)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Match:
+    """Strata by period, corridor and form in the order of the scenario; draws by id; components of dependent draws."""
+
+    strata: tuple[Stratum, ...]
+    draws: tuple[Draw, ...]
+    components: tuple[Component, ...]
+
+
+def lookups(form: str, tablets: bool, load_law: str) -> Iterator[tuple[str, str, bool]]:
+    """Yield (parameter, form to look it up with, whether it must be there) for a stratum of the evidence."""
+    powder = form in ("powder", "unrecorded")
+    pill = form in ("pill", "unrecorded")
+    yield "detection_rate", form, True
+    if powder:
+        yield "powder_purity", "powder", True
+        yield "purity_mass_weighting", "powder", False
+        yield "purity_cv", "powder", False
+    if pill:
+        yield "pill_fentanyl", "pill", True
+        yield "pill_mass", "pill", True
+        yield "purity_cv", "pill", False
+    if form == "unrecorded":
+        yield "pill_share", form, True
+    if load_law == "lognormal":
+        yield "load_log_sd", form, True
+    if load_law == "gamma":
+        yield "load_shape", form, True
+    if load_law != "copy":
+        yield "load_median", form, False
+    for name in ("missed_size_ratio", "attribution_share", "inland_seized_ratio", "dose"):
+        yield name, form, False
+
+
+def _serves(block: Parameter, key: StratumKey) -> bool:
+    selectors = (block.corridor, block.period, block.form)
+    return all(labels is None or label in labels for labels, label in zip(selectors, key, strict=True))
+
+
+def _n_selectors(block: Parameter) -> int:
+    return sum(labels is not None for labels in (block.corridor, block.period, block.form))
+
+
+def match(scenario: Scenario) -> tuple[Match, list[Problem]]:
+    """Match every stratum with its blocks and every block with its draws; return the match and all problems.
+
+    The block with the most selector keys wins; two such blocks are an error that names both, and a required parameter without a block
+    is one. Purity parameters are looked up with the form of the result, all others with the form of the evidence.
+
+    Source: interface.md section 3, Matching.
+    """
+    problems: list[Problem] = []
+    rows: dict[StratumKey, list[Row]] = {}
+    for row in scenario.rows:
+        rows.setdefault((row.corridor, row.period, row.form), []).append(row)
+    order = {label: i for labels in (scenario.corridors, scenario.periods) for i, label in enumerate(labels)}
+    keys = sorted(rows, key=lambda key: (order[key[1]], order[key[0]], key[2]))
+    by_name: dict[str, list[Parameter]] = {}
+    for block in scenario.parameters:
+        by_name.setdefault(block.name, []).append(block)
+
+    draws: dict[str, Draw] = {}
+    strata = []
+    tied: set[tuple[str, str]] = set()
+    missing: dict[tuple[str, str], list[StratumKey]] = {}
+    for corridor, period, form in keys:
+        here = rows[corridor, period, form]
+        served: dict[tuple[str, str], Draw] = {}
+        for name, lookup_form, required in lookups(form, any(row.unit == "pill" for row in here), scenario.load_law):
+            key = (corridor, period, lookup_form)
+            candidates = [block for block in by_name.get(name, []) if _serves(block, key)]
+            if not candidates:
+                if required:
+                    missing.setdefault((name, lookup_form), []).append((corridor, period, form))
+                continue
+            most = max(map(_n_selectors, candidates))
+            best = [block for block in candidates if _n_selectors(block) == most]
+            if len(best) > 1:
+                if (best[0].id, best[1].id) not in tied:
+                    tied.add((best[0].id, best[1].id))
+                    problems.append(
+                        Problem(
+                            path=best[1].path,
+                            came=f'"{best[0].id}" and "{best[1].id}" both match {corridor}, {period}, {lookup_form} with {most} selectors',
+                            allowed="the block with the most selectors wins, so there must be one",
+                            advice="add a selector to one of them, or narrow its labels",
+                        )
+                    )
+                continue
+            block = best[0]
+            labels = tuple(key[DIMENSIONS.index(dimension)] for dimension in block.varies_by)
+            name_of_draw = f"{block.id}@{','.join(labels)}" if labels else block.id
+            served[name, lookup_form] = draws.setdefault(name_of_draw, Draw(id=name_of_draw, block=block, labels=labels))
+        strata.append(Stratum(key=(corridor, period, form), rows=tuple(here), draws=served))
+
+    for (name, form), places in missing.items():
+        corridor, period, _ = places[0]
+        more = f" and {len(places) - 1} more" if len(places) > 1 else ""
+        problems.append(
+            Problem(
+                path=("parameter",),
+                came=f"no {name} serves {corridor}, {period}, {form}{more}",
+                allowed=f"{name} ({PARAMETERS[name].meaning}) is required there",
+                advice=f'add a [[parameter]] block with name = "{name}", or widen the selectors of one',
+            )
+        )
+    ordered = [draws[name] for name in sorted(draws)]
+    linked, wrong = components(ordered, scenario.parameters, scenario.correlations)
+    return Match(strata=tuple(strata), draws=tuple(ordered), components=tuple(linked)), problems + wrong
+
+
+def unused(scenario: Scenario, matched: Match) -> list[Problem]:
+    """Return a problem for every block that serves nothing, and for every selector label by which a block serves nothing.
+
+    The parameters of another load law are not judged.
+    """
+    problems = []
+    reached: dict[str, set[StratumKey]] = {}
+    for stratum in matched.strata:
+        for (_, form), draw in stratum.draws.items():
+            reached.setdefault(draw.block.id, set()).add((stratum.key[0], stratum.key[1], form))
+    for block in scenario.parameters:
+        kind = PARAMETERS[block.name]
+        if (kind.load_law is not None and kind.load_law != scenario.load_law) or (block.name == "load_median" and scenario.load_law == "copy"):
+            continue
+        places = reached.get(block.id, set())
+        if not places:
+            problems.append(
+                Problem(
+                    path=block.path,
+                    came=f'parameter "{block.id}" is not used: no stratum of the evidence takes {block.name} from it',
+                    advice="remove it, or check its selectors: a block with more selectors may win everywhere",
+                )
+            )
+            continue
+        for i, (dimension, labels) in enumerate(zip(DIMENSIONS, (block.corridor, block.period, block.form), strict=True)):
+            idle = [label for label in labels or () if label not in {place[i] for place in places}]
+            if idle:
+                problems.append(
+                    Problem(
+                        path=(*block.path, dimension),
+                        came=f'parameter "{block.id}" serves nothing for {dimension} {", ".join(idle)}',
+                        advice="remove the label, or check the evidence and the blocks that win there",
+                    )
+                )
+    return problems

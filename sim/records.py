@@ -1,0 +1,157 @@
+"""What a scenario says, as bare frozen records, and the registries of what may be named in it and what comes out of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from .distributions import Law
+from .evidence import Row
+
+Form = Literal["powder", "pill", "unrecorded"]
+RESULT_FORMS = ("powder", "pill", "all")
+DIMENSIONS = ("corridor", "period", "form")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParameterKind:
+    """One name that a `[[parameter]]` block may bear. The domain is low..high; `open_low` excludes the lower bound."""
+
+    unit: str
+    low: float
+    high: float
+    open_low: bool
+    default: float | None
+    meaning: str
+    load_law: str | None = None  # the only load law that uses it
+    by_result_form: bool = False  # looked up with powder / pill, not with the form of the evidence
+
+
+_INF = math.inf
+PARAMETERS: Mapping[str, ParameterKind] = {
+    "detection_rate": ParameterKind(unit="1", low=0, high=1, open_low=True, default=None, meaning="probability that a load is detected"),
+    "powder_purity": ParameterKind(
+        unit="1", low=0, high=1, open_low=False, default=None, meaning="fentanyl mass fraction of powder", by_result_form=True
+    ),
+    "pill_fentanyl": ParameterKind(
+        unit="mg", low=0, high=_INF, open_low=False, default=None, meaning="fentanyl per tablet", by_result_form=True
+    ),
+    "pill_mass": ParameterKind(unit="mg", low=0, high=_INF, open_low=True, default=None, meaning="mass of one tablet", by_result_form=True),
+    "pill_share": ParameterKind(
+        unit="1", low=0, high=1, open_low=False, default=None, meaning="share of the gross mass of an unrecorded stratum that is pills"
+    ),
+    "purity_cv": ParameterKind(
+        unit="1", low=0, high=_INF, open_low=False, default=0.0, meaning="spread of purity between seizures (sd / mean)", by_result_form=True
+    ),
+    "purity_mass_weighting": ParameterKind(
+        unit="1", low=0, high=_INF, open_low=True, default=1.0, meaning="mass-weighted / count-weighted mean purity", by_result_form=True
+    ),
+    "load_log_sd": ParameterKind(
+        unit="1",
+        low=0,
+        high=_INF,
+        open_low=False,
+        default=None,
+        meaning="sd of the log of the size of a load, before truncation",
+        load_law="lognormal",
+    ),
+    "load_shape": ParameterKind(
+        unit="1", low=0, high=_INF, open_low=True, default=None, meaning="shape of gamma loads; cv^2 = 1 / shape", load_law="gamma"
+    ),
+    "load_median": ParameterKind(unit="kg", low=0, high=_INF, open_low=True, default=None, meaning="median load"),
+    "missed_size_ratio": ParameterKind(
+        unit="1", low=0, high=_INF, open_low=True, default=1.0, meaning="typical missed load / typical seized load"
+    ),
+    "attribution_share": ParameterKind(
+        unit="1", low=0, high=1, open_low=False, default=1.0, meaning="share of the loads that crossed the border they are filed under"
+    ),
+    "inland_seized_ratio": ParameterKind(
+        unit="1", low=0, high=_INF, open_low=False, default=0.0, meaning="pure mass seized inland by others per unit seized at the border"
+    ),
+    "dose": ParameterKind(unit="mg", low=0, high=_INF, open_low=True, default=2.0, meaning="mass of pure drug in one dose-equivalent"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quantity:
+    """One result: its CF units and long name."""
+
+    units: str
+    long_name: str
+
+
+QUANTITIES: Mapping[str, Quantity] = {
+    "seized_gross_kg": Quantity(units="kg", long_name="seized mass as weighed"),
+    "seized_pure_kg": Quantity(units="kg", long_name="seized fentanyl base equivalent"),
+    "missed_gross_kg": Quantity(units="kg", long_name="missed mass as it would be weighed"),
+    "missed_pure_kg": Quantity(units="kg", long_name="missed fentanyl base equivalent"),
+    "flow_gross_kg": Quantity(units="kg", long_name="seized and missed mass as weighed"),
+    "flow_pure_kg": Quantity(units="kg", long_name="seized and missed fentanyl base equivalent"),
+    "inland_pure_kg": Quantity(units="kg", long_name="missed at the border and seized inland by others, fentanyl base equivalent"),
+    "delivered_pure_kg": Quantity(units="kg", long_name="missed at the border and not seized inland, fentanyl base equivalent"),
+    "unattributed_pure_kg": Quantity(
+        units="kg", long_name="seized and missed fentanyl base equivalent that did not cross the border it is filed under"
+    ),
+    "purity": Quantity(units="1", long_name="seized pure mass / seized gross mass"),
+    "interdiction_rate": Quantity(units="1", long_name="seized pure mass / flow of pure mass"),
+    "n_missed": Quantity(units="1", long_name="number of loads that were missed"),
+    "flow_doses": Quantity(units="1", long_name="flow of pure mass in dose-equivalents"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """One `[[parameter]]` block. Selectors are None where any label matches; groups are already expanded to their members."""
+
+    id: str
+    name: str
+    corridor: tuple[str, ...] | None = None
+    period: tuple[str, ...] | None = None
+    form: tuple[str, ...] | None = None
+    law: Law
+    varies_by: tuple[str, ...] = ()
+    correlation: float | None = None
+    path: tuple[str | int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Correlation:
+    """One `[[correlation]]` block; exactly one of `value` and `matrix` is given. `df` is for copula "t" only."""
+
+    id: str
+    between: tuple[str, ...]
+    value: float | None = None
+    matrix: tuple[tuple[float, ...], ...] | None = None
+    copula: Literal["gaussian", "t"] = "gaussian"
+    df: float | None = None
+    path: tuple[str | int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """A scenario file that has been read and checked.
+
+    `corridors` and `periods` are the labels in use, in the order they are shown; `rows` are the evidence rows selected by them;
+    `groups` are (name, members) in order. `document` is the resolved, self-contained TOML document that `scenario.toml` holds.
+    """
+
+    name: str
+    question: str
+    draws: int
+    seed: int
+    sampler: Literal["sobol", "philox"]
+    keep_draws: int
+    load_law: Literal["lognormal", "gamma", "equal", "copy"]
+    load_truncation: float
+    event_prior: float
+    shared_load_scale: tuple[tuple[str, ...], ...]
+    corridors: tuple[str, ...]
+    periods: tuple[str, ...]
+    groups: tuple[tuple[str, tuple[str, ...]], ...]
+    rows: tuple[Row, ...]
+    parameters: tuple[Parameter, ...]
+    correlations: tuple[Correlation, ...]
+    document: dict[str, Any] = field(hash=False)
+    warnings: tuple[str, ...] = ()
