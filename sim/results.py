@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import errno
 import hashlib
 import json
@@ -14,7 +13,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -25,10 +24,9 @@ import tomli_w
 import xarray as xr
 
 from . import distributions
-from .dependence import Draw
-from .errors import Problem, ResultError, ScenarioError
-from .model import compile_model
-from .records import DIAGNOSTICS, PARAMETERS, QUANTITIES, RESULT_FORMS, Parameter, Scenario
+from .errors import Problem, ResultError
+from .model import DIAGNOSTICS, compile_model
+from .records import PARAMETERS, QUANTITIES, RESULT_FORMS, Parameter, Scenario
 from .runner import METHOD_VERSION, PROBABILITIES, Run, simulate
 
 LAYOUT_VERSION = 1
@@ -136,48 +134,25 @@ def run(
     >>> tree = run(load_scenario("scenarios/north-vs-southwest.toml"), draws=65_536)              # doctest: +SKIP
     >>> tree["quantiles"]["flow_pure_kg"].sel(corridor="northern", period="FY2024", form="all")   # doctest: +SKIP
     """
+    from .scenario import with_run  # the reader of files, with pydantic; opening a result does without
+
     asked = with_run(scenario, draws=draws, seed=seed)
     model = compile_model(asked)
     outcome = simulate(model, threads=threads, progress=progress)
     return to_tree(asked, outcome, draws=model.draws, seized_gross_kg=model.seized_gross_kg)
 
 
-def with_run(scenario: Scenario, *, draws: int | None = None, seed: int | None = None) -> Scenario:
-    """Return the scenario with other draws or another seed, in its record and in its document alike.
-
-    Raises ScenarioError where `draws` is not a whole number of at least 1, or `seed` not one from 0 to 2^64 - 1.
-    """
-    problems = []
-    changes: dict[str, Any] = {}
-    for key, asked, low, high, range_text in (
-        ("draws", draws, 1, 2**53, "a whole number from 1 to 2^53"),
-        ("seed", seed, 0, 2**64 - 1, "an integer from 0 to 2^64 - 1"),
-    ):
-        if asked is None:
-            continue
-        whole = isinstance(asked, int | np.integer) and not isinstance(asked, bool)
-        if whole and low <= int(asked) <= high:
-            changes[key] = int(asked)
-        else:
-            problems.append(Problem(path=("run", key), came=f"{key} = {asked!r} came", allowed=f"it must be {range_text}"))
-    if problems:
-        raise ScenarioError(problems)
-    document = copy.deepcopy(scenario.document)
-    document["run"] = {**document.get("run", {}), **changes}
-    return replace(scenario, document=document, **changes)
-
-
 def to_tree(
     scenario: Scenario,
     run: Run,
     *,
-    draws: Sequence[Draw],
+    draws: Sequence[tuple[str, Parameter]],
     seized_gross_kg: Mapping[tuple[str, str, str], float],
     created_at: datetime | None = None,
 ) -> xr.DataTree:
     """Put labels, units and provenance on the arrays of a run.
 
-    draws             every parameter draw, in the order of the last axis of `run.kept_parameters`
+    draws             (id, block) of every parameter draw, in the order of the last axis of `run.kept_parameters`
     seized_gross_kg   kg by (corridor, period, form of the evidence): as in the table, counted pills at the median pill mass
     created_at        moment of creation; now where it is not given
 
@@ -288,33 +263,27 @@ def _missing_members(scenario: Scenario) -> dict[str, dict[str, list[str]]]:
     return missing
 
 
-def _parameters(scenario: Scenario, draws: Sequence[Draw], labels: Mapping[str, _Coordinate]) -> xr.Dataset:
+def _parameters(scenario: Scenario, draws: Sequence[tuple[str, Parameter]], labels: Mapping[str, _Coordinate]) -> xr.Dataset:
     """The exact quantiles of each draw's own law, with what the scenario says about it."""
     probabilities = np.array(PROBABILITIES)
-    table = np.array([distributions.ppf(draw.block.law, probabilities) for draw in draws], dtype=np.float64)
-    written = [_block_as_written(scenario, draw.block) for draw in draws]
+    table = np.array([distributions.ppf(block.law, probabilities) for _, block in draws], dtype=np.float64)
+    by_id = {block["id"]: block for block in scenario.document["parameter"]}
+    written = [by_id.get(block.id, {}) for _, block in draws]
     about = {
-        "name": ([draw.block.name for draw in draws], "name of the parameter"),
-        "unit": ([PARAMETERS[draw.block.name].unit for draw in draws], "unit of the parameter"),
+        "name": ([block.name for _, block in draws], "name of the parameter"),
+        "unit": ([PARAMETERS[block.name].unit for _, block in draws], "unit of the parameter"),
         "basis": ([str(block.get("basis", "default")) for block in written], "published, derived or elicited"),
         "source": ([str(block.get("source", "")) for block in written], "key into the sources of the scenario, or free text"),
         "grade": ([str(block.get("grade", "")) for block in written], "grade of the evidence: A, B, C, D or M; empty where none is given"),
     }
     own: dict[str, _Coordinate] = {
-        "parameter": ("parameter", np.array([draw.id for draw in draws], dtype=str), {"long_name": "id of the parameter draw"}),
+        "parameter": ("parameter", np.array([draw for draw, _ in draws], dtype=str), {"long_name": "id of the parameter draw"}),
         **{name: ("parameter", np.array(column, dtype=str), {"long_name": text}) for name, (column, text) in about.items()},
     }
     # A number and its unit in two places: the ratio of a quantity to its unit is dimensionless, which is what CF asks of mixed units.
     attributes = {"units": "1", "long_name": "quantile of the parameter's own law, in the unit that the coordinate unit names"}
     variables = {"value": (("parameter", "quantile"), table.reshape(len(draws), probabilities.size), attributes)}
     return _group(variables, {**own, "quantile": labels["quantile"]}, "inputs: exact quantiles of their laws, not sampled", {})
-
-
-def _block_as_written(scenario: Scenario, block: Parameter) -> Mapping[str, Any]:
-    """Return a parameter block as the document has it; empty for a default that no block gives."""
-    written: Sequence[Mapping[str, Any]] = scenario.document.get("parameter", [])
-    positions = [position for position, parameter in enumerate(scenario.parameters) if parameter.id == block.id]
-    return written[positions[0]] if positions else {}
 
 
 def _evidence(
@@ -357,8 +326,7 @@ def _evidence(
 def _diagnostics(run: Run, undefined: Mapping[str, float], labels: Mapping[str, _Coordinate]) -> xr.Dataset:
     """What the run says about itself: shares of draws cut, limited or undefined."""
     variables: dict[str, _Variable] = {
-        name: (dimensions, array, {"units": DIAGNOSTICS[name].units, "long_name": DIAGNOSTICS[name].long_name})
-        for name, (dimensions, array) in run.diagnostics.items()
+        name: (dimensions, array, {"units": "1", "long_name": DIAGNOSTICS[name]}) for name, (dimensions, array) in run.diagnostics.items()
     }
     own = dict(labels)
     if undefined:
@@ -371,7 +339,7 @@ def _diagnostics(run: Run, undefined: Mapping[str, float], labels: Mapping[str, 
     return _group(variables, own, "what the run says about itself", {})
 
 
-def _kept_draws(run: Run, draws: Sequence[Draw], labels: Mapping[str, _Coordinate]) -> xr.Dataset:
+def _kept_draws(run: Run, draws: Sequence[tuple[str, Parameter]], labels: Mapping[str, _Coordinate]) -> xr.Dataset:
     """Joint draws, the same ones for every quantity and parameter."""
     chains, kept = run.kept_parameters.shape[:2]
     variables: dict[str, _Variable] = {
@@ -391,10 +359,10 @@ def _kept_draws(run: Run, draws: Sequence[Draw], labels: Mapping[str, _Coordinat
         **labels,
         "chain": ("chain", np.arange(chains), {"units": "1", "long_name": "replicate"}),
         "draw": ("draw", np.arange(kept), {"units": "1", "long_name": "point of the replicate"}),
-        "parameter": ("parameter", np.array([draw.id for draw in draws], dtype=str), {"long_name": "id of the parameter draw"}),
+        "parameter": ("parameter", np.array([draw for draw, _ in draws], dtype=str), {"long_name": "id of the parameter draw"}),
         "unit": (
             "parameter",
-            np.array([PARAMETERS[draw.block.name].unit for draw in draws], dtype=str),
+            np.array([PARAMETERS[block.name].unit for _, block in draws], dtype=str),
             {"long_name": "unit of the parameter"},
         ),
     }

@@ -22,12 +22,13 @@ import tomli_w
 import xarray as xr
 
 from sim import distributions, results
-from sim.dependence import Draw
-from sim.errors import ResultError, ScenarioError
+from sim.errors import ResultError
 from sim.evidence import Row
-from sim.records import DIAGNOSTICS, QUANTITIES, RESULT_FORMS, Parameter, Scenario
-from sim.results import credible_interval, list_results, numbers_digest, open_result, run_id, save_result, to_tree, with_run
+from sim.model import DIAGNOSTICS
+from sim.records import QUANTITIES, RESULT_FORMS, Parameter, Scenario
+from sim.results import credible_interval, list_results, numbers_digest, open_result, run_id, save_result, to_tree
 from sim.runner import PROBABILITIES, Run
+from sim.scenario import with_run
 
 ROOT = Path(__file__).parents[1]
 CORRIDORS, PERIODS = ("east", "north", "west"), ("FY2023", "FY2024")
@@ -45,6 +46,7 @@ def make_scenario(**changes: object) -> Scenario:
         "model": {"load_truncation": float("inf"), "event_prior": 0.5},
         "parameter": [
             {
+                "id": "detection_rate",
                 "name": "detection_rate",
                 "distribution": {"kind": "beta", "alpha": 4.0, "beta": 36.0},
                 "basis": "elicited",
@@ -52,6 +54,7 @@ def make_scenario(**changes: object) -> Scenario:
                 "grade": "D",
             },
             {
+                "id": "powder_purity",
                 "name": "powder_purity",
                 "distribution": {"kind": "beta", "alpha": 20.0, "beta": 160.0},
                 "basis": "published",
@@ -137,10 +140,7 @@ def make_tree(scenario: Scenario | None = None, seed: int = 0, kept: int = 32) -
     return to_tree(
         scenario,
         make_run(scenario, seed=seed, kept=kept),
-        draws=[
-            *(Draw(id=f"detection_rate@{label}", block=detection, labels=(label,)) for label in PERIODS),
-            Draw(id="powder_purity", block=purity),
-        ],
+        draws=[*((f"detection_rate@{label}", detection) for label in PERIODS), ("powder_purity", purity)],
         seized_gross_kg={stratum: 10.0 * (index + 1) for index, stratum in enumerate(strata)},
         created_at=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
     )
@@ -348,20 +348,6 @@ def test_digest_sees_one_bit_a_label_and_a_shape_but_no_text() -> None:
     assert numbers_digest(turned) != digest
 
 
-def test_with_run_changes_record_and_document_alike() -> None:
-    scenario = make_scenario()
-    other = with_run(scenario, draws=5, seed=0)
-    assert (other.draws, other.seed) == (5, 0) == (other.document["run"]["draws"], other.document["run"]["seed"])
-    assert scenario.document["run"]["draws"] == 1000
-    assert with_run(scenario) == scenario
-    for wrong in (0, -1, 1.5, True, 2**60):
-        with pytest.raises(ScenarioError, match=r"run\.draws"):
-            with_run(scenario, draws=wrong)  # type: ignore[arg-type]
-    with pytest.raises(ScenarioError) as caught:
-        with_run(scenario, draws=0, seed=2**64)
-    assert len(caught.value.problems) == 2
-
-
 # ------------------------------------------------------------------------------------------------------------------ disk
 
 
@@ -518,6 +504,7 @@ CHILD = f"""
 import sys
 sys.path[:0] = [{str(ROOT / "tests")!r}]
 from test_results import make_tree
+from sim.model import DIAGNOSTICS
 from sim.results import save_result
 from sim.errors import ResultError
 """
