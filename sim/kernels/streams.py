@@ -63,9 +63,7 @@ def words(seed, stream, block):
 
     Draw i of a stream is word i % 2 of block i // 2: a pure function of (seed, stream, i) at half the cost of a block a draw.
     """
-    w0, w1, w2, w3 = philox(
-        block & _MASK32, block >> _SHIFT32, stream & _MASK32, stream >> _SHIFT32, seed & _MASK32, seed >> _SHIFT32
-    )
+    w0, w1, w2, w3 = philox(block & _MASK32, block >> _SHIFT32, stream & _MASK32, stream >> _SHIFT32, seed & _MASK32, seed >> _SHIFT32)
     return (w1 << _SHIFT32) | w0, (w3 << _SHIFT32) | w2
 
 

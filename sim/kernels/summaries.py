@@ -511,7 +511,7 @@ Pending = dict[tuple[int, int], np.ndarray]
 def merge_node(pending: Pending, level: int, index: int, sums: np.ndarray) -> None:
     """Add the node (level, index), the sum of lanes index 2^level .. (index + 1) 2^level - 1, to those that wait for their sibling.
 
-    Two siblings become their parent as soon as both are there: which came first cannot be seen in the sum, so nodes may arrive in any order.
+    Two siblings become their parent as soon as both are there, and which came first cannot be seen in their sum: any order will do.
     """
     while (sibling := pending.pop((level, index ^ 1), None)) is not None:
         sums = sibling + sums
