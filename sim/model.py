@@ -26,17 +26,21 @@ from .records import (
 )
 
 __all__ = [
-    "DIAGNOSTICS", "DIMENSIONS", "PARAMETERS", "QUANTITIES", "RESULT_FORMS", "Correlation", "Model", "Parameter", "ParameterKind", "Quantity",
-    "Scenario", "check", "compile_model", "warnings",
+    "ABSENT", "DIAGNOSTICS", "DIMENSIONS", "PARAMETERS", "QUANTITIES", "RESULT_FORMS", "Correlation", "Model", "Parameter", "ParameterKind", "Quantity",
+    "Scenario", "ZERO", "check", "compile_model", "warnings",
 ]  # fmt: skip
 
 ABSENT, ZERO = -1, -2  # instead of the number of a summary
 
-DIAGNOSTICS: Mapping[str, str] = {
-    "prior_share": "share of the expected missed loads that the event prior supplies",
-    "purity_cut_share": "share of draws in which a mean purity was cut at 1",
-    "sd_limited_share": "share of draws in which the spread of an average purity was limited to what a Beta allows",
-    "inland_cut_share": "share of draws in which inland seizures were cut at what was missed: a conflict in the inputs",
+DIAGNOSTICS: Mapping[str, Quantity] = {
+    "prior_share": Quantity(units="1", long_name="share of the expected missed loads that the event prior supplies"),
+    "purity_cut_share": Quantity(units="1", long_name="share of draws in which a mean purity was cut at 1"),
+    "sd_limited_share": Quantity(
+        units="1", long_name="share of draws in which the spread of an average purity was limited to what a Beta allows"
+    ),
+    "inland_cut_share": Quantity(
+        units="1", long_name="share of draws in which inland seizures were cut at what was missed: a conflict in the inputs"
+    ),
 }
 
 LARGEST_LOG_SD = 8.0  # tables of sums of loads end here; a load-size law this wide has no use for a mean or a median
@@ -81,13 +85,13 @@ class Model:
 
     n = corridors then groups, p = periods, f = powder, pill, all, q = quantities in the order of QUANTITIES
 
-    dimension_names    (s,) stable name of every uniform slot: inputs by name, then strata by name; slot i takes Sobol' dimension i
-    draws              (id, block) of every parameter draw, in order of id; they are the first inputs
+    slot_names         (s,) stable name of every uniform slot: inputs by name, then strata by name; slot i takes Sobol' dimension i
+    draws              every parameter draw, in order of id; they are the first inputs
     summary            (n, p, f, q) summary that answers, ABSENT, or ZERO
     factor             (n, p, f, q) what to multiply it by (a constant dose, 1 elsewhere)
     n_summaries        summaries in play
     tail_index         (n, p, f, q) index alpha of P(1/Y < x) ~ x^alpha: a mean exists above 1, its error above 2, an sd above 2, its error above 4
-    no_mean            (n, p, f, q) words for why the index is what it is, by number into `reasons`
+    reason             (n, p, f, q) why the index is what it is, a number into `reasons`
     prior_share        (n, p)
     cells              (corridor, period) of each row of the kernel's inland counters
     seized_gross_kg    (corridor, period, form) -> kg as in the table, counted pills at the median pill mass
@@ -99,7 +103,7 @@ class Model:
     inputs: border.Inputs
     tables: border.Tables
     slot_names: tuple[str, ...]
-    draws: tuple[tuple[str, Parameter], ...]
+    draws: tuple[Draw, ...]
     summary: np.ndarray
     factor: np.ndarray
     n_summaries: int
@@ -216,7 +220,7 @@ def compile_model(scenario: Scenario) -> Model:
             gamma=gamma, score=quantiles.normal_score_table(), tail=quantiles.normal_tail_table(), sums=_load_sums(scenario, matched)
         ),
         slot_names=tuple(slots.names),
-        draws=tuple((draw.id, draw.block) for draw in matched.draws),
+        draws=matched.draws,
         summary=summary,
         factor=multiplier,
         n_summaries=n_summaries,
