@@ -268,7 +268,7 @@ class RunTable(_Table):
     """`[run]`: how much to compute, and from which seed."""
 
     draws: int = Field(1_000_000, ge=1, le=MAX_DRAWS, description="draws asked for; what is used is rounded up")
-    seed: int = Field(ge=0, le=2**64 - 1, description="required; 0 is a seed like any other")
+    seed: int = Field(ge=0, le=2**64 - 1, description="the same seed gives the same numbers; 0 is a seed like any other")
     sampler: Literal["sobol", "philox"] = Field("sobol", description="sobol: randomised Sobol' points; philox: plain Monte Carlo")
     keep_draws: int = Field(0, ge=0, le=1_000_000, description="joint draws to keep in the result, at most `draws`")
 
@@ -438,7 +438,9 @@ def _validated(model: type[_Model], raw: Any, path: KeyPath, problems: list[Prob
     """Return `raw` as a model, or None after adding what is wrong with it."""
     if not isinstance(raw, dict):
         problems.append(
-            Problem(path=path, came=f"{_shown(raw)} stands where a table is needed", advice=f"Write [{path[0]}] above its keys")
+            Problem(
+                path=path, came=f"{path[-1]} = {_shown(raw)} stands where a table is needed", advice=f"Write [{path[0]}] above its keys"
+            )
         )
         return None
     try:
@@ -461,12 +463,13 @@ def _problem(details: ErrorDetails, model: type[BaseModel], raw: dict[str, Any],
             parent, table = table, table[part]
         elif kind == "missing" and part == details["loc"][-1]:
             path.append(part)
-    key, came, allowed, advice = path[-1] if path else "", _shown(details["input"]), "", ""
+    key = next((part for part in reversed(path) if isinstance(part, str)), "")
+    came, allowed, advice = f"{key} = {_shown(details['input'])}" if path and path[-1] == key else _shown(details["input"]), "", ""
     match kind:
         case "problem":
             came, allowed, advice = (str(context[part]) for part in ("came", "allowed", "advice"))
         case "missing":
-            came, allowed, advice = f"{key} is missing", _described(model, path), f"Add {key} = ..."
+            came, allowed, advice = f"{key} is missing", _described(model, path), f"Add {key}"
         case "extra_forbidden":
             known = _known_keys(model, path, parent)
             came, allowed, advice = f"unknown key {key}", f"the keys here are {', '.join(known)}", _nearest(str(key), known)
@@ -475,7 +478,7 @@ def _problem(details: ErrorDetails, model: type[BaseModel], raw: dict[str, Any],
             allowed = (
                 f"it must be {' or '.join(_shown(option) if details['loc'][-1] != 'schema_version' else option for option in options)}"
             )
-            advice = _nearest(details["input"], options) if isinstance(details["input"], str) else ""
+            advice = (_nearest(details["input"], options) if isinstance(details["input"], str) else "") or f"Write {options[0]}"
         case "union_tag_invalid":
             came, allowed = f"kind = {_shown(table.get('kind'))}", f"the kinds are {', '.join(KINDS)}"
             advice = _nearest(str(table.get("kind")), KINDS)
@@ -489,22 +492,24 @@ def _problem(details: ErrorDetails, model: type[BaseModel], raw: dict[str, Any],
         case "greater_than" | "greater_than_equal" | "less_than" | "less_than_equal":
             sign = {"greater_than": ">", "greater_than_equal": ">=", "less_than": "<", "less_than_equal": "<="}[kind]
             bound = next(iter(context.values()))
-            allowed = f"it must be {sign} {bound:,}" if isinstance(bound, int) and key != "seed" else f"it must be {sign} {bound}"
-            advice = f"Change {key}"
+            shown = f"{bound:g}" if isinstance(bound, float) else f"{bound}" if key == "seed" else f"{bound:,}"
+            allowed = f"it must be {sign} {shown}"
+            advice = f"{'Raise' if sign[0] == '>' else 'Lower'} it"
         case "int_type" | "int_from_float":
-            allowed, advice = "it must be an integer", "Write it without quotes and without a decimal point"
+            allowed, advice = "it must be an integer", "Write digits only, without quotes and without a decimal point"
         case "float_type" | "finite_number":
-            allowed, advice = "it must be a number", "Write it without quotes"
+            allowed, advice = "it must be a number", "Write digits, without quotes"
         case "string_type":
             allowed, advice = "it must be a text", f'Write {key} = "..."'
         case "list_type":
-            allowed, advice = "it must be a list", f"Write [{came}]"
+            allowed, advice = "it must be a list", f"Write {key} = [...]"
         case "dict_type" | "model_type" | "model_attributes_type":
             allowed, advice = "it must be a table", "Write its keys in a [table] or in braces"
         case "too_short" | "too_long" | "string_too_short" | "string_too_long":
             bound = context.get("min_length", context.get("max_length"))
             what = "characters" if kind.startswith("string") else "entries"
             allowed = f"it must have {'at least' if 'short' in kind else 'at most'} {bound} {what}"
+            advice = "Add what is missing, or leave the key out" if "short" in kind else "Shorten it"
         case _:
             allowed = details["msg"]
     return Problem(path=prefix + tuple(path), came=came, allowed=allowed, advice=advice)
@@ -523,7 +528,7 @@ def _known_keys(model: type[BaseModel], path: Sequence[str | int], parent: Any) 
 
 def _described(model: type[BaseModel], path: Sequence[str | int]) -> str:
     entry = model.model_fields.get(str(path[-1])) if len(path) == 1 else None
-    return f"it says: {entry.description}" if entry is not None and entry.description else "it is required"
+    return f"it is required: {entry.description}" if entry is not None and entry.description else "it is required"
 
 
 def _shown(raw: Any) -> str:
@@ -540,7 +545,7 @@ def _shown(raw: Any) -> str:
         case dict():
             return "a table"
         case list() | tuple():
-            return "an empty list" if not raw else "a list"
+            return f"a list of {len(raw)}"
         case date():
             return f"the date {raw.isoformat()}"
         case _:
@@ -745,11 +750,6 @@ def _inside(name: str, folder: Path, path: KeyPath, problems: list[Problem]) -> 
 # --- 4. Values given in place of the file's ------------------------------------------------------------------------------------------
 
 
-def _blocks(document: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
-    blocks = document.get(name, [])
-    return [block for block in blocks if isinstance(block, dict)] if isinstance(blocks, list) else []
-
-
 def _block_id(block: Mapping[str, Any]) -> str:
     """Return the id of a raw block, given or by default; defined for wrong blocks too, so that messages can name them."""
     if isinstance(block.get("id"), str):
@@ -765,11 +765,15 @@ def _settable(document: Mapping[str, Any]) -> dict[str, tuple[KeyPath, bool]]:
     """Return every `--set` path of a document with its key path, and whether it is inside a block with an id."""
     paths: dict[str, tuple[KeyPath, bool]] = {key: ((key,), False) for key in ("name", "question")}
     for table, model in (("run", RunTable), ("model", ModelTable), ("evidence", EvidenceTable)):
-        paths |= {f"{table}.{key}": ((table, key), False) for key in model.model_fields if key not in ("row", "sources")}
+        if isinstance(document.get(table, {}), dict):
+            paths |= {f"{table}.{key}": ((table, key), False) for key in model.model_fields if key not in ("row", "sources")}
     groups = document.get("groups")
     paths |= {f"groups.{key}": (("groups", key), False) for key in (groups if isinstance(groups, dict) else ())}
     for name, block_model in (("parameter", ParameterBlock), ("correlation", CorrelationBlock)):
-        for number, block in enumerate(_blocks(document, name), start=1):
+        blocks = document.get(name)
+        for number, block in enumerate(blocks if isinstance(blocks, list) else [], start=1):
+            if not isinstance(block, dict):
+                continue
             stem, base = f"{name}.{_block_id(block)}", (name, number)
             paths |= {f"{stem}.{key}": ((*base, key), True) for key in block_model.model_fields if key not in ("id", "name")}
             law_table = block.get("distribution")
@@ -929,7 +933,7 @@ def _check_corridors(groups: Mapping[str, list[str]], shared: Sequence[list[str]
             problems.append(Problem(path=("groups", group), came=came, allowed=allowed, advice="Rename the group"))
         for number, member in enumerate(members, start=1):
             place: KeyPath = ("groups", group, number)
-            if member in groups:
+            if member in groups and member not in in_use.corridors:
                 came, allowed = f"{_shown(member)} is a group", "groups may overlap but not nest"
                 problems.append(Problem(path=place, came=came, allowed=allowed, advice=f"List its members: {', '.join(groups[member])}"))
             elif member not in in_use.corridors:
@@ -938,7 +942,7 @@ def _check_corridors(groups: Mapping[str, list[str]], shared: Sequence[list[str]
     for n_list, members in enumerate(shared, start=1):
         for number, member in enumerate(members, start=1):
             path: KeyPath = ("model", "shared_load_scale", n_list, number)
-            if member in groups:
+            if member in groups and member not in in_use.corridors:
                 came, allowed = f"{_shown(member)} is a group", "a list holds corridors"
                 problems.append(Problem(path=path, came=came, allowed=allowed, advice=f"List its members: {', '.join(groups[member])}"))
             elif member not in in_use.corridors:
@@ -1081,9 +1085,6 @@ def _check_ids(blocks: Sequence[Any], kind: str, problems: list[Problem]) -> Non
             problems.append(
                 Problem(path=(kind, number), came=came, allowed="ids are unique", advice="Give one of them another id, or delete it")
             )
-        elif "@" in name and not isinstance(raw.get("id"), str) and kind == "parameter":
-            allowed = 'an id has no "@", which marks the draws of a varying block'
-            problems.append(Problem(path=(kind, number), came=f"the id would be {_shown(name)}", allowed=allowed, advice='Add id = "..."'))
         first.setdefault(name, number)
 
 
