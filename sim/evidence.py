@@ -171,7 +171,7 @@ def _form(raw: object) -> str:
     form = _label(raw)
     if form not in FORMS:
         near = closest(form, FORMS)
-        advice = f"Did you mean {near}" if near else "Write unrecorded where the form is not known"
+        advice = f"The nearest is {near}" if near else "Write unrecorded where the form is not known"
         if form == "all":
             advice = "all is a form of results: write unrecorded, or one row for powder and one for pill"
         raise _Wrong(f"{form!r} is not a form of evidence", f"it must be one of {', '.join(FORMS)}", advice)
@@ -184,7 +184,7 @@ def _unit(raw: object) -> str:
     if unit not in choices:
         came = f"{_shown(unit)} is not a unit of evidence" if unit else "it is blank"
         near = closest(unit, choices)
-        raise _Wrong(came, f"it must be one of {', '.join(choices)}", f"Did you mean {near}" if near else "Write the unit of amount")
+        raise _Wrong(came, f"it must be one of {', '.join(choices)}", f"The nearest is {near}" if near else "Write the unit of amount")
     return unit
 
 
@@ -272,7 +272,7 @@ def row_from_mapping(mapping: Mapping[str, object], path: tuple[str | int, ...] 
     for key in mapping:
         if key not in COLUMNS:
             near = closest(str(key), COLUMNS)
-            advice = f"Did you mean {near}" if near else "Delete it"
+            advice = f"The nearest is {near}" if near else "Delete it"
             problems.append(Problem(path=(str(key),), came="unknown key", allowed=f"a row has {', '.join(COLUMNS)}", advice=advice))
     fields, wrong = _read_cells({column: mapping.get(column, "") for column in COLUMNS})
     problems = [problem.at(prefix=path) for problem in (*problems, *wrong)]
@@ -335,7 +335,7 @@ def _header_problems(header: Sequence[str]) -> list[Problem]:
             problems.append(Problem(came=f"the column {_shown(column)} stands twice", allowed=allowed, advice="Delete one"))
         elif column not in COLUMNS:
             near = closest(column, [known for known in COLUMNS if known not in header])
-            advice = f"Did you mean {near}" if near else "Delete it"
+            advice = f"The nearest is {near}" if near else "Delete it"
             problems.append(Problem(came=f"unknown column {_shown(column)}", allowed=allowed, advice=advice))
     problems += [
         Problem(came=f"the column {column} is missing", allowed=allowed, advice="Add it") for column in _REQUIRED if column not in header
@@ -389,8 +389,6 @@ def _records(path: str | os.PathLike[str], name: str) -> Iterator[tuple[int, lis
     except UnicodeDecodeError as wrong:
         line = wrong.object.count(b"\n", 0, wrong.start) + 1
         raise refuse(f"the byte 0x{wrong.object[wrong.start]:02x} is not UTF-8", "UTF-8 is needed", advice, line) from None
-    if not text.strip():
-        raise refuse("it is empty", "a header and rows are needed", "Check the path")
 
     reader = csv.reader(io.StringIO(text, newline=""), strict=True, skipinitialspace=True)
     n_records, line = 0, 1
@@ -407,6 +405,8 @@ def _records(path: str | os.PathLike[str], name: str) -> Iterator[tuple[int, lis
             line = reader.line_num + 1
     except csv.Error as wrong:
         raise refuse(f"it is not CSV: {wrong}", "a quoted text ends with a double quote", "Look for a stray one", line) from None
+    if n_records == 0:
+        raise refuse("it is empty", "a header and rows are needed", "Check the path")
 
 
 def check_rows(rows: Iterable[Row]) -> list[Problem]:
@@ -538,7 +538,7 @@ def import_cbp(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
     chosen = next((name for name in drugs if _folded(name) == _folded(drug)), None)
     if chosen is None and not problems:
         near = closest(drug, drugs)
-        advice = f"Did you mean {near}" if near else "Choose one of them"
+        advice = f"The nearest is {near}" if near else "Choose one of them"
         problems.append(Problem(came=f"no row has the drug {_shown(drug)}", allowed=f"the drugs are {', '.join(drugs)}", advice=advice))
     problems += _shared_months(cells)
 
@@ -605,7 +605,7 @@ def _choice(raw: str, choices: Collection[str], what: str) -> str:
         if _folded(choice) == _folded(raw):
             return choice
     near = closest(raw, choices)
-    advice = f"Did you mean {near}" if near else "Correct the file, or report that CBP changed its layout"
+    advice = f"The nearest is {near}" if near else "Correct the file, or report that CBP changed its layout"
     if _folded(raw).startswith("air and marine"):
         advice = _AMO_ADVICE
     raise _Wrong(f"{_shown(raw)} is not a {what}", f"it must be one of {', '.join(choices)}", advice)

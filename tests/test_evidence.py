@@ -152,10 +152,10 @@ WRONG_ROWS = {
     "digits of another script": ("a,FY2024,powder,1,٣,kg,,,,,", "amount", "not a number"),
     "an underscore": ("a,FY2024,powder,1,1_000,kg,,,,,", "amount", "not a number"),
     "an endless number": ("a,FY2024,powder,1," + "9" * 5000 + ",kg,,,,,", "amount", "not a number"),
-    "an unknown unit": ("a,FY2024,powder,1,1,lbs,,,,,", "unit", "Did you mean lb"),
+    "an unknown unit": ("a,FY2024,powder,1,1,lbs,,,,,", "unit", "The nearest is lb"),
     "a blank unit": ("a,FY2024,powder,1,1,,,,,,", "unit", "blank"),
     "pills of powder": ("a,FY2024,powder,1,1,pill,,,,,", "unit", "form pill"),
-    "an unknown form": ("a,FY2024,pils,1,1,kg,,,,,", "form", "Did you mean pill"),
+    "an unknown form": ("a,FY2024,pils,1,1,kg,,,,,", "form", "The nearest is pill"),
     "a form of results": ("a,FY2024,all,1,1,kg,,,,,", "form", "form of results: write unrecorded"),
     "rounding above amount": ("a,FY2024,powder,1,1,kg,2,,,,", "rounding", "at most amount"),
     "negative rounding": ("a,FY2024,powder,1,1,kg,-1,,,,", "rounding", "out of range"),
@@ -207,11 +207,11 @@ def test_all_problems_come_at_once(read):
 @pytest.mark.parametrize(
     ("header", "words"),
     [
-        (HEADER.replace("amount", "amuont"), ["unknown column 'amuont'", "Did you mean amount", "column amount is missing"]),
+        (HEADER.replace("amount", "amuont"), ["unknown column 'amuont'", "The nearest is amount", "column amount is missing"]),
         (HEADER.replace("corridor,", ""), ["column corridor is missing"]),
         (HEADER.replace("note", "amount"), ["'amount' stands twice"]),
         (HEADER.replace("note", ""), ["unknown column ''"]),
-        (HEADER.replace("form", "FORM"), ["unknown column 'FORM'", "Did you mean form"]),
+        (HEADER.replace("form", "FORM"), ["unknown column 'FORM'", "The nearest is form"]),
         (HEADER.replace("form", "zzz").replace("unit", "qqq"), ["'zzz'", "'qqq'", "form is missing", "unit is missing"]),
     ],
 )
@@ -232,6 +232,7 @@ def test_cells_below_a_wrong_header_are_checked_too(read):
     [
         ("", "it is empty", None),
         (" \n\n", "it is empty", None),
+        (b'\xef\xbb\xbf,,\n""\n', "it is empty", None),
         (HEADER, "no rows", None),
         (table(GOOD + ",more"), "12 fields; the header has 11", 2),
         (table("a,b"), "2 fields", 2),
@@ -318,7 +319,7 @@ def test_a_mapping_takes_numbers_and_texts():
         ({"unit": 3}, "unit", "not a text"),
         ({"note": 3}, "note", "not a text"),
         ({"note": "a\0"}, "note", "x00"),
-        ({"n_event": 3}, "n_event", "Did you mean n_events"),
+        ({"n_event": 3}, "n_event", "The nearest is n_events"),
     ],
 )
 def test_a_wrong_key_of_a_mapping_is_named(change, column, words):

@@ -278,7 +278,7 @@ def test_the_file_of_air_and_marine_operations_is_another_base(write):
     ("change", "column", "words"),
     [
         ({"region": "Eastern Border"}, "Region", "one of Northern Border, Southwest Border, Coastal/Interior"),
-        ({"region": "Northen Border"}, "Region", "Did you mean Northern Border"),
+        ({"region": "Northen Border"}, "Region", "The nearest is Northern Border"),
         ({"region": ""}, "Region", "''"),
         ({"component": "Coast Guard"}, "Component", "one of Office of Field Operations, U.S. Border Patrol"),
         ({"land": "Sea"}, "Land Filter", "one of Land Only, Other"),
@@ -334,7 +334,7 @@ def test_an_unknown_drug(write):
     path = write([*year_of("2023"), cell()])
     (problem,) = refusals(path, "Fentanil")
     assert "the drugs are Fentanyl, Marijuana" in problem.allowed
-    assert problem.advice == "Did you mean Fentanyl"
+    assert problem.advice == "The nearest is Fentanyl"
     (problem,) = refusals(path, "zzz")
     assert problem.allowed
 
