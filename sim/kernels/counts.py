@@ -248,38 +248,64 @@ def _tail_of_sum(ya, guide_a, yb, guide_b, s, share, upper, log_tail, nodes, wei
         outer = yb if half == 0 else ya
         inner = ya if half == 0 else yb
         guide = guide_a if half == 0 else guide_b
-        width = 0.5 * ((z_b if half == 0 else z_a) + Z_LIMIT)
-        part = 0.0
-        for i in range(nodes.size):
-            v = width * (1.0 + nodes[i]) - Z_LIMIT
-            z = _score_of(inner, guide, log(max(s - exp(_quantile_at(outer, v)), 1e-300)))
-            f = _lower_tail(log_tail, -z if upper else z)
-            if half == 1 and not upper:
-                f -= f_b
-            part += weights[i] * exp(-0.5 * v * v) * f
-        total += part * width * 0.3989422804014327
+        end = z_b if half == 0 else z_a
+        offset = f_b if half == 1 and not upper else 0.0
+        # Where the rest of s exceeds the greatest inner sum, its distribution function is 1: a corner that no panel may straddle.
+        start = -Z_LIMIT
+        excess = s - exp(inner[inner.size - 1])
+        if excess > 0.0:
+            start = min(_score_of(outer, guide_b if half == 0 else guide_a, log(excess)), end)
+            if not upper:
+                total += (1.0 - offset) * _lower_tail(log_tail, start)
+        middle = max(end - 3.0, start)  # the integrand of a deep tail rises steeply towards the end
+        for panel in range(2):
+            left = start if panel == 0 else middle
+            width = 0.5 * ((middle if panel == 0 else end) - left)
+            if width <= 0.0:
+                continue
+            part = 0.0
+            for i in range(nodes.size):
+                v = left + width * (1.0 + nodes[i])
+                z = _score_of(inner, guide, log(max(s - exp(_quantile_at(outer, v)), 1e-300)))
+                part += weights[i] * exp(-0.5 * v * v) * (_lower_tail(log_tail, -z if upper else z) - offset)
+            total += part * width * 0.3989422804014327
     return total
 
 
 @kernel
 def _add_loads(ya, guide_a, yb, guide_b, share, guess, scores, targets, log_tail, nodes, weights, out):
-    """Write the log quantile function of A + B at every score of the grid, by secant steps on log s from `guess`."""
-    for j in range(scores.size):
+    """Write the log quantile function of A + B at every score of the grid, by secant steps on log s, from the median outwards.
+
+    The first point is `guess` as corrected at the scores before, the first slope that of `guess`: two evaluations do for most scores.
+    Where a deep tail of a narrow law leaves nothing but rounding, the first point stands.
+    """
+    n = scores.size
+    centre = n // 2
+    for order in range(n):
+        j = centre + order if order < n - centre else n - 1 - order
+        back = -1 if j > centre else 1
         upper = scores[j] > 0.0
-        y0 = guess[j]
-        y1 = y0 + 0.01
-        g0 = np.log(max(_tail_of_sum(ya, guide_a, yb, guide_b, np.exp(y0), share, upper, log_tail, nodes, weights), 1e-300)) - targets[j]
+        start = guess[j]
+        if abs(j - centre) > 1:
+            start += 2.0 * (out[j + back] - guess[j + back]) - (out[j + 2 * back] - guess[j + 2 * back])
+        elif j != centre:
+            start += out[j + back] - guess[j + back]
+        slope = (targets[j + back] - targets[j]) / (guess[j + back] - guess[j])
+        y0 = start
+        g0 = log(max(_tail_of_sum(ya, guide_a, yb, guide_b, exp(y0), share, upper, log_tail, nodes, weights), 1e-300)) - targets[j]
+        y1 = y0 - min(max(g0 / slope, -1.0), 1.0)
         for _ in range(12):
-            g1 = np.log(max(_tail_of_sum(ya, guide_a, yb, guide_b, np.exp(y1), share, upper, log_tail, nodes, weights), 1e-300)) - targets[j]
+            g1 = log(max(_tail_of_sum(ya, guide_a, yb, guide_b, exp(y1), share, upper, log_tail, nodes, weights), 1e-300)) - targets[j]
             if abs(g1) < 1e-9 or g1 == g0:
                 break
-            step = -g1 * (y1 - y0) / (g1 - g0)
+            step = min(max(-g1 * (y1 - y0) / (g1 - g0), -1.0), 1.0)
             y0, g0 = y1, g1
-            y1 += min(max(step, -1.0), 1.0)
-            if abs(step) < 1e-7:
+            y1 += step
+            if abs(step) < 1e-4:
                 break
-        out[j] = y1
-    for j in range(1, scores.size):
+        trusted = 0.5 * abs(guess[j + back] - guess[j]) if abs(j - centre) > 1 else np.inf
+        out[j] = y1 if abs(y1 - start) < trusted else start
+    for j in range(1, n):
         out[j] = max(out[j], out[j - 1])
 
 
@@ -318,7 +344,7 @@ def _sums_of_one_sigma(sigma: float, truncation: float) -> np.ndarray:
     targets = special.log_ndtr(-np.abs(z))
     nodes, weights = np.polynomial.legendre.leggauss(_QUADRATURE)
     log_mean = float(log_mean_load(np.float64(sigma), truncation))
-    direct = [int(k) for k in counts if k <= _EXACT_K or k & (k - 1) == 0 or k % 3 == 0 and (k // 3) & (k // 3 - 1) == 0]
+    direct = [int(k) for k in counts if k <= _EXACT_K or k & (k - 1) == 0 or (k % 3 == 0 and (k // 3) & (k // 3 - 1) == 0)]
     y = {1: sigma * truncated_scores(z, truncation)}
     log_tail = special.log_ndtr(np.arange(-Z_LIMIT, Z_LIMIT + 0.0625, 0.125))
     guides = {}
@@ -337,7 +363,7 @@ def _sums_of_one_sigma(sigma: float, truncation: float) -> np.ndarray:
     return np.concatenate([log_ratio[:_EXACT_K], smooth(np.log(counts[_EXACT_K:]))])
 
 
-_QUADRATURE = 32
+_QUADRATURE = 24
 
 
 def _effective_loads_of_one_sigma(sigma: float, truncation: float) -> np.ndarray:
