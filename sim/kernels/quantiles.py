@@ -26,7 +26,7 @@ CELLS = OCTAVES * SPLIT  # of one side
 DEPTH = 5  # a jump is known to 16^-6 = 6e-8 of its tail probability
 TOLERANCE = 5e-7  # of |F(x(u)) - u| / min(u, 1 - u), measured at three points of every cell
 BITS = 44  # kept of a table's entries
-SPLITS = 1024  # cells split at most on one depth; a law of several jumps asks for more
+SPLITS = 1024  # cells split at most on one depth, and two more for every jump; those of the largest error in probability come first
 SMALLEST_TAIL = 2.0**-54
 
 _SMALLEST_BITS = np.int64((1023 - 54) << 52)
@@ -119,17 +119,19 @@ def build(
     isf: Callable[[np.ndarray], np.ndarray],
     support_low: float,
     support_high: float,
-    splits: int = SPLITS,
+    n_jumps: int = 0,
 ) -> Table:
     """Tabulate one law from its exact quantiles.
 
     ppf, isf   quantile of a lower and of an upper tail probability, vectorised; both see only 2^-54 ... 1/2
-    splits     cells split at most on one depth; those of the largest error in probability come first
+    n_jumps    values that have a probability; each needs a split on every depth
 
     A cell is the cubic through four exact quantiles, or a straight line, or a constant where the law has one value. It is split while
     its error at three points between exceeds TOLERANCE of the tail probability and the rounding of x, or while the cubic falls anywhere.
-    A cell of the last depth, 6e-8 of its tail wide, is the constant in its middle: a jump is never bridged. From the point where ppf or isf
-    ceases to be finite, the last finite value holds; where they fall, the value nearer the median holds.
+    A cell of the last depth, 6e-8 of its tail wide, is the constant in its middle: a jump is never bridged.
+    Where the quantiles themselves are uncertain nothing is gained by a split: not beyond the octave of `_noise_begins`, and not where
+    half of the cells in a cell are wrong again. From the point where ppf or isf ceases to be finite, the last finite value holds; where
+    they fall, the value nearer the median holds.
 
     Smooth laws need no split: the error of the cubic at u, relative to u, is |f''''| h^4 / (1944 f' u) with h = u / 16: 5e-8 for the
     normal, 2e-7 for a Cauchy, 5e-7 for a tail of index 1/2. Entries other than constants keep BITS significant bits (more where the law
@@ -140,22 +142,26 @@ def build(
     bits = min(BITS + max(0, int(np.frexp(abs(median) / spread)[1])), 53) if spread > 0 else 53
     rounding = 2.0 ** (1 - bits)
 
+    def quantile(side, tail):
+        """The upper side is mirrored, so that x rises with the tail probability on both."""
+        y = np.empty_like(tail)
+        y[side == 0] = ppf(tail[side == 0])
+        y[side == 1] = -isf(tail[side == 1])
+        return y
+
+    noise = _noise_begins(quantile, bits, rounding) if n_jumps == 0 else np.zeros(2)
     side = np.repeat([0, 1], OCTAVES)
     low = np.tile(2.0 ** np.arange(-54, -1), 2)
     width = low / SPLIT
-    coefficients, child, bound = [], [], None
-    cells = 0
+    coefficients, child, cells = [], [], 0
     for depth in range(DEPTH + 1):
-        # (parents, 97) quantiles; the upper side is mirrored, so that all of them rise with the tail probability
+        # (parents, 97) quantiles; rows of depth 0 are octaves and join
         tail = low[:, None] + (width * SPLIT)[:, None] * _NODES
-        lower = side == 0
-        y = np.empty_like(tail)
-        y[lower] = ppf(tail[lower])
-        y[~lower] = -isf(tail[~lower])
-        if bound is None:
-            bound = np.array([_last_finite(y[:OCTAVES]), _last_finite(y[OCTAVES:])])
-        y = np.where(np.isfinite(y), y, bound[side][:, None])
-        y = np.maximum(y, bound[side][:, None])
+        y = quantile(side, tail)
+        if depth == 0:
+            floor = np.repeat([_last_finite(y[:OCTAVES]), _last_finite(y[OCTAVES:])], OCTAVES)
+            ceiling = np.full(2 * OCTAVES, np.inf)
+        y = np.clip(np.where(np.isfinite(y), y, floor[:, None]), floor[:, None], ceiling[:, None])
         rows = (2, -1) if depth == 0 else (len(y), -1)
         y = np.minimum.accumulate(y.reshape(rows)[:, ::-1], axis=1)[:, ::-1].reshape(y.shape)
 
@@ -169,11 +175,14 @@ def build(
         if depth == DEPTH:
             c[wrong] = y[wrong, 3:4] * [1.0, 0.0, 0.0, 0.0]
         else:
-            if len(wrong) > splits:
+            vain = np.bincount(wrong // SPLIT, minlength=len(c) // SPLIT) >= SPLIT // 2 if depth and not n_jumps else np.zeros(len(c), bool)
+            wrong = wrong[(low[wrong] >= 2.0 * noise[side[wrong]]) & ~vain[wrong // SPLIT]]
+            if len(wrong) > SPLITS + 2 * n_jumps:
                 order = np.argsort(-(error * width)[wrong], kind="stable")
-                held = wrong[order[splits:]]
-                c[held] = y[held, 3:4] * [1.0, 0.0, 0.0, 0.0]
-                wrong = np.sort(wrong[order[:splits]])
+                left = wrong[order[SPLITS + 2 * n_jumps :]]
+                if n_jumps:
+                    c[left] = y[left, 3:4] * [1.0, 0.0, 0.0, 0.0]
+                wrong = np.sort(wrong[order[: SPLITS + 2 * n_jumps]])
             inner[wrong] = cells + len(c) + SPLIT * np.arange(len(wrong))
         c[side == 1] *= -1.0
         coefficients.append(c)
@@ -182,6 +191,7 @@ def build(
         if depth == DEPTH or len(wrong) == 0:
             break
         side, low, width = side[wrong], low[wrong], width[wrong] / SPLIT
+        floor, ceiling = y[wrong, 0], y[wrong, 6]
     return Table(
         coefficients=np.concatenate(coefficients) + 0.0,
         child=np.concatenate(child),
@@ -189,6 +199,25 @@ def build(
         support_high=np.array([support_high], dtype=np.float64),
         first_cell=np.zeros(1, np.int64),
     )
+
+
+def _noise_begins(quantile, bits, rounding):
+    """Return for each side the octave from which outward the quantiles are too uncertain to fit, 0 where there is none.
+
+    It is the one where two windows of 2^-12 of an octave, in which any law without jumps is a cubic, both miss TOLERANCE. So it is with
+    a cdf that is a difference of two numbers near 1.
+    """
+    low = 2.0 ** np.arange(-54, -1)
+    start = (low[:, None] * [1.37, 1.71]).ravel()
+    width = np.repeat(low, 2) * 2.0**-12
+    begins = []
+    for side in range(2):
+        y = quantile(np.full(len(start), side), start[:, None] + width[:, None] * np.arange(7) / 6.0)
+        y = np.minimum.accumulate(np.where(np.isfinite(y), y, 0.0)[:, ::-1], axis=1)[:, ::-1]
+        _, error = _fit(y, start / width, bits, rounding)
+        noisy = np.flatnonzero((error > 0).reshape(-1, 2).all(axis=1))
+        begins.append(low[noisy[-1]] if len(noisy) else 0.0)
+    return np.array(begins)
 
 
 def _place_and_spread(ppf, isf) -> tuple[float, float]:
