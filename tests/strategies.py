@@ -11,12 +11,15 @@ def seeds():
     return st.one_of(st.sampled_from([0, 1, 2**32 - 1, 2**32, 2**64 - 1]), st.integers(0, 2**64 - 1))
 
 
+SUMMARY_KINDS = ("normal", "lognormal", "narrow", "whole", "lattice", "atom", "constant", "negative")
+
+
 @st.composite
-def summary_draws(draw, max_size=200, specials=True):
+def summary_draws(draw, max_size=200, specials=True, kinds=SUMMARY_KINDS):
     """Draws of one quantity: continuous, lattice, whole, narrow about a large number, with atoms; at times NaN, infinities, zeros."""
     n = draw(st.integers(1, max_size))
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
-    kind = draw(st.sampled_from(["normal", "lognormal", "narrow", "whole", "lattice", "atom", "constant", "negative"]))
+    kind = draw(st.sampled_from(kinds))
     x = {
         "normal": lambda: rng.normal(0.0, 1.0, n),
         "lognormal": lambda: rng.lognormal(3.0, 2.4, n),
@@ -31,3 +34,88 @@ def summary_draws(draw, max_size=200, specials=True):
         odd = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0])
         x = np.where(rng.random(n) < draw(st.sampled_from([0.0, 0.1, 0.5])), rng.choice(odd, n), x)
     return x
+
+
+SMALLEST_TAIL = 2.0**-54
+FOLDED_EDGES = [s * t for t in (SMALLEST_TAIL, 0.5, float(np.nextafter(0.5, 0.0)), 0.25, 2.0**-30, 5e-324, 1e-300) for s in (1.0, -1.0)]
+
+
+def folded_uniforms():
+    """One folded uniform: t = u in the lower half, u - 1 in the upper; both ends, cell borders, and every size of tail alike."""
+    tail = st.one_of(st.floats(SMALLEST_TAIL, 0.5), st.floats(1.0, 54.0).map(lambda k: 2.0**-k), st.integers(1, 54).map(lambda k: 2.0**-k))
+    return st.one_of(st.sampled_from(FOLDED_EDGES), st.builds(lambda t, s: s * t, tail, st.sampled_from([1.0, -1.0])))
+
+
+def _sizes(low, high):
+    """Positive numbers, each order of magnitude alike."""
+    return st.floats(np.log(low), np.log(high)).map(lambda x: float(np.exp(x)))
+
+
+@st.composite
+def _ordered(draw, n, low=-100.0, high=100.0):
+    """n rising numbers, at least a millionth of the range apart."""
+    start = draw(st.floats(low, high / 2))
+    return [start, *(start + float(x) for x in np.cumsum([draw(_sizes(1e-4, high)) for _ in range(n - 1)]))]
+
+
+def _family(kind, **parameters):
+    return st.fixed_dictionaries({"kind": st.just(kind), **parameters})
+
+
+@st.composite
+def _low_mode_high(draw, kind):
+    low, high = draw(_ordered(2))
+    share = draw(st.sampled_from([0.0, 0.01, 0.3, 0.5, 1.0]))
+    return {"kind": kind, "low": low, "mode": low + share * (high - low) if share < 1 else high, "high": high}
+
+
+def smooth_laws():
+    """Mappings of laws without atoms, in natural parameters, their shapes from extreme to extreme."""
+    return st.one_of(
+        _ordered(2).map(lambda ends: {"kind": "uniform", "low": ends[0], "high": ends[1]}),
+        _low_mode_high("triangular"),
+        _low_mode_high("pert"),
+        _family("beta", alpha=_sizes(0.02, 1e4), beta=_sizes(0.02, 1e4)),
+        _family("normal", mean=st.floats(-100, 100), sd=_sizes(1e-3, 1e3)),
+        _family("lognormal", median=_sizes(1e-3, 1e3), sd_log=_sizes(1e-3, 4)),
+        _family("gamma", shape=_sizes(0.05, 1e4), scale=_sizes(1e-3, 1e3)),
+        _family("student_t", df=_sizes(1, 1e3), loc=st.floats(-100, 100), scale=_sizes(1e-3, 1e3)),
+        _family("scipy", name=st.just("weibull_min"), c=_sizes(0.3, 10), scale=_sizes(1e-3, 1e3)),
+        _family("scipy", name=st.just("pareto"), b=_sizes(0.5, 10)),
+    )
+
+
+def atomic_laws():
+    """Mappings of constants and step functions; repeated values, zero weights."""
+    weights = st.lists(st.sampled_from([0.0, 0.5, 1.0, 3.0]), min_size=0, max_size=8).map(lambda w: [*w, 1.0])
+    values = st.sampled_from([-3.0, 0.0, 0.1, 1.0, 2.5, 7.0])
+    steps = weights.flatmap(
+        lambda w: _family("empirical", values=st.lists(values, min_size=len(w), max_size=len(w)), weights=st.just(w)),
+    )
+    return st.one_of(_family("constant", value=st.floats(-1e6, 1e6)), steps)
+
+
+@st.composite
+def laws(draw):
+    """Mappings of any law: smooth, atomic, mixed, and cut where at least a thousandth remains."""
+    from sim import distributions
+
+    spec = draw(st.one_of(smooth_laws(), atomic_laws(), mixtures()))
+    if draw(st.booleans()):
+        law = distributions.law(spec)
+        p = draw(st.sampled_from([(0.0, 0.5), (1e-6, 1.0), (0.3, 0.9), (0.99, 1.0), (0.001, 0.002)]))
+        lower, upper = (float(x) for x in distributions.ppf(law, p))
+        if lower < upper:  # else the cut would fall within one atom
+            spec |= {key: x for key, x in (("lower", lower), ("upper", upper)) if np.isfinite(x)}
+    return spec
+
+
+def mixtures():
+    """Mappings of two or three laws of any place and width, gaps between them and atoms in them."""
+    return st.integers(2, 3).flatmap(
+        lambda n: _family(
+            "mixture",
+            components=st.lists(st.one_of(smooth_laws(), atomic_laws()), min_size=n, max_size=n),
+            weights=st.lists(st.sampled_from([1.0, 0.1, 5.0]), min_size=n, max_size=n),
+        )
+    )
