@@ -24,9 +24,10 @@ import tomli_w
 import xarray as xr
 
 from . import distributions
+from .dependence import Draw
 from .errors import Problem, ResultError
 from .model import DIAGNOSTICS, compile_model
-from .records import PARAMETERS, QUANTITIES, RESULT_FORMS, Parameter, Scenario
+from .records import PARAMETERS, QUANTITIES, RESULT_FORMS, Scenario
 from .runner import METHOD_VERSION, PROBABILITIES, Run, simulate
 
 LAYOUT_VERSION = 1
@@ -35,6 +36,7 @@ LAYOUT_VERSION = 1
 LIBRARY = "borderflow-sim"
 RESULT_FILE, SCENARIO_FILE, MANIFEST_FILE = "result.nc", "scenario.toml", "manifest.json"
 
+_EVIDENCE_FORMS = ("powder", "pill", "unrecorded")
 _COMPRESS_ABOVE = 1024  # elements; below it the index of the chunks is larger than what compression saves
 _STALE_SECONDS = 24 * 3600.0
 _AGAIN = "Move the folder away and run the scenario again: the same scenario gives the same numbers"
@@ -146,13 +148,13 @@ def to_tree(
     scenario: Scenario,
     run: Run,
     *,
-    draws: Sequence[tuple[str, Parameter]],
+    draws: Sequence[Draw],
     seized_gross_kg: Mapping[tuple[str, str, str], float],
     created_at: datetime | None = None,
 ) -> xr.DataTree:
     """Put labels, units and provenance on the arrays of a run.
 
-    draws             (id, block) of every parameter draw, in the order of the last axis of `run.kept_parameters`
+    draws             every parameter draw, in the order of the last axis of `run.kept_parameters`
     seized_gross_kg   kg by (corridor, period, form of the evidence): as in the table, counted pills at the median pill mass
     created_at        moment of creation; now where it is not given
 
@@ -230,6 +232,7 @@ def _coordinates(scenario: Scenario) -> dict[str, _Coordinate]:
         ),
         "period": ("period", list(scenario.periods), {"long_name": "period of the seizures"}),
         "form": ("form", list(RESULT_FORMS), {"long_name": "form of the drug; all is powder and pill together"}),
+        "evidence_form": ("evidence_form", list(_EVIDENCE_FORMS), {"long_name": "form of the drug as the evidence records it"}),
         "quantile": ("quantile", np.array(PROBABILITIES), {"units": "1", "long_name": "probability of the quantile"}),
         "moment": (
             "moment",
@@ -263,21 +266,21 @@ def _missing_members(scenario: Scenario) -> dict[str, dict[str, list[str]]]:
     return missing
 
 
-def _parameters(scenario: Scenario, draws: Sequence[tuple[str, Parameter]], labels: Mapping[str, _Coordinate]) -> xr.Dataset:
+def _parameters(scenario: Scenario, draws: Sequence[Draw], labels: Mapping[str, _Coordinate]) -> xr.Dataset:
     """The exact quantiles of each draw's own law, with what the scenario says about it."""
     probabilities = np.array(PROBABILITIES)
-    table = np.array([distributions.ppf(block.law, probabilities) for _, block in draws], dtype=np.float64)
+    table = np.array([distributions.ppf(draw.block.law, probabilities) for draw in draws], dtype=np.float64)
     by_id = {block["id"]: block for block in scenario.document["parameter"]}
-    written = [by_id.get(block.id, {}) for _, block in draws]
+    written = [by_id.get(draw.block.id, {}) for draw in draws]
     about = {
-        "name": ([block.name for _, block in draws], "name of the parameter"),
-        "unit": ([PARAMETERS[block.name].unit for _, block in draws], "unit of the parameter"),
+        "name": ([draw.block.name for draw in draws], "name of the parameter"),
+        "unit": ([PARAMETERS[draw.block.name].unit for draw in draws], "unit of the parameter"),
         "basis": ([str(block.get("basis", "default")) for block in written], "published, derived or elicited"),
         "source": ([str(block.get("source", "")) for block in written], "key into the sources of the scenario, or free text"),
         "grade": ([str(block.get("grade", "")) for block in written], "grade of the evidence: A, B, C, D or M; empty where none is given"),
     }
     own: dict[str, _Coordinate] = {
-        "parameter": ("parameter", np.array([draw for draw, _ in draws], dtype=str), {"long_name": "id of the parameter draw"}),
+        "parameter": ("parameter", np.array([draw.id for draw in draws], dtype=str), {"long_name": "id of the parameter draw"}),
         **{name: ("parameter", np.array(column, dtype=str), {"long_name": text}) for name, (column, text) in about.items()},
     }
     # A number and its unit in two places: the ratio of a quantity to its unit is dimensionless, which is what CF asks of mixed units.
@@ -292,11 +295,10 @@ def _evidence(
     labels: Mapping[str, _Coordinate],
 ) -> xr.Dataset:
     """The evidence table, summed by stratum; corridors only, because a group has no rows of its own and a sum must not count twice."""
-    forms = ("powder", "pill", "unrecorded")
-    shape = (len(scenario.corridors), len(scenario.periods), len(forms))
+    shape = (len(scenario.corridors), len(scenario.periods), len(_EVIDENCE_FORMS))
     n_events, gross, known = np.full(shape, np.nan), np.full(shape, np.nan), np.zeros(shape, dtype=bool)
     for stratum in dict.fromkeys((row.corridor, row.period, row.form) for row in scenario.rows):
-        cell = scenario.corridors.index(stratum[0]), scenario.periods.index(stratum[1]), forms.index(stratum[2])
+        cell = scenario.corridors.index(stratum[0]), scenario.periods.index(stratum[1]), _EVIDENCE_FORMS.index(stratum[2])
         counts = [row.n_events for row in scenario.rows if (row.corridor, row.period, row.form) == stratum]
         n_events[cell] = sum(count for count in counts if count is not None)
         known[cell] = None not in counts
@@ -305,7 +307,7 @@ def _evidence(
     own: dict[str, _Coordinate] = {
         "corridor": ("corridor", list(scenario.corridors), {"long_name": "corridors; groups have no evidence of their own"}),
         "period": labels["period"],
-        "evidence_form": ("evidence_form", list(forms), {"long_name": "form of the drug as the evidence records it"}),
+        "evidence_form": labels["evidence_form"],
     }
     variables = {
         "n_events": (dimensions, n_events, {"units": "1", "long_name": "seizure events; the known part where events_known is false"}),
@@ -326,7 +328,8 @@ def _evidence(
 def _diagnostics(run: Run, undefined: Mapping[str, float], labels: Mapping[str, _Coordinate]) -> xr.Dataset:
     """What the run says about itself: shares of draws cut, limited or undefined."""
     variables: dict[str, _Variable] = {
-        name: (dimensions, array, {"units": "1", "long_name": DIAGNOSTICS[name]}) for name, (dimensions, array) in run.diagnostics.items()
+        name: (dimensions, array, {"units": DIAGNOSTICS[name].units, "long_name": DIAGNOSTICS[name].long_name})
+        for name, (dimensions, array) in run.diagnostics.items()
     }
     own = dict(labels)
     if undefined:
@@ -339,7 +342,7 @@ def _diagnostics(run: Run, undefined: Mapping[str, float], labels: Mapping[str, 
     return _group(variables, own, "what the run says about itself", {})
 
 
-def _kept_draws(run: Run, draws: Sequence[tuple[str, Parameter]], labels: Mapping[str, _Coordinate]) -> xr.Dataset:
+def _kept_draws(run: Run, draws: Sequence[Draw], labels: Mapping[str, _Coordinate]) -> xr.Dataset:
     """Joint draws, the same ones for every quantity and parameter."""
     chains, kept = run.kept_parameters.shape[:2]
     variables: dict[str, _Variable] = {
@@ -359,10 +362,10 @@ def _kept_draws(run: Run, draws: Sequence[tuple[str, Parameter]], labels: Mappin
         **labels,
         "chain": ("chain", np.arange(chains), {"units": "1", "long_name": "replicate"}),
         "draw": ("draw", np.arange(kept), {"units": "1", "long_name": "point of the replicate"}),
-        "parameter": ("parameter", np.array([draw for draw, _ in draws], dtype=str), {"long_name": "id of the parameter draw"}),
+        "parameter": ("parameter", np.array([draw.id for draw in draws], dtype=str), {"long_name": "id of the parameter draw"}),
         "unit": (
             "parameter",
-            np.array([PARAMETERS[block.name].unit for _, block in draws], dtype=str),
+            np.array([PARAMETERS[draw.block.name].unit for draw in draws], dtype=str),
             {"long_name": "unit of the parameter"},
         ),
     }

@@ -22,6 +22,7 @@ import tomli_w
 import xarray as xr
 
 from sim import distributions, results
+from sim.dependence import Draw
 from sim.errors import ResultError
 from sim.evidence import Row
 from sim.model import DIAGNOSTICS
@@ -128,7 +129,11 @@ def make_run(scenario: Scenario, seed: int = 0, chains: int = 2, kept: int = 32)
         notes={"flow_pure_kg": "no mean exists: detection_rate has weight near 0"},
         kept={quantity: random.gamma(2.0, 5.0, (chains, kept, *cells)) for quantity in QUANTITIES} if kept else {},
         kept_parameters=random.random((chains, kept, 3)),
-        diagnostics={next(iter(DIAGNOSTICS)): (("corridor", "period", "form"), random.random(cells))},
+        diagnostics={
+            "prior_share": (("corridor", "period"), random.random(cells[:2])),
+            "purity_cut_share": (("corridor", "period", "evidence_form"), random.random(cells)),
+            "inland_cut_share": (("corridor", "period", "form"), random.random(cells)),
+        },
         seconds=0.25,
     )
 
@@ -140,7 +145,10 @@ def make_tree(scenario: Scenario | None = None, seed: int = 0, kept: int = 32) -
     return to_tree(
         scenario,
         make_run(scenario, seed=seed, kept=kept),
-        draws=[*((f"detection_rate@{label}", detection) for label in PERIODS), ("powder_purity", purity)],
+        draws=[
+            *(Draw(id=f"detection_rate@{label}", block=detection, labels=(label,)) for label in PERIODS),
+            Draw(id="powder_purity", block=purity),
+        ],
         seized_gross_kg={stratum: 10.0 * (index + 1) for index, stratum in enumerate(strata)},
         created_at=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
     )
@@ -222,6 +230,8 @@ def test_shares_notes_and_missing_members_are_attributes() -> None:
     whole = tree["diagnostics"]["undefined_share"]
     assert list(whole["quantity"].values) == ["purity", "interdiction_rate"]
     assert whole.sel(quantity="interdiction_rate", corridor="north", period="FY2023", form="pill").item() == 0.2236
+    assert tree["diagnostics"]["purity_cut_share"].attrs["long_name"] == DIAGNOSTICS["purity_cut_share"].long_name
+    assert list(tree["diagnostics"]["evidence_form"].values) == ["powder", "pill", "unrecorded"]
     assert "no mean exists" in tree["moments"]["flow_pure_kg"].attrs["note"]
     assert "note" not in tree["moments"]["purity"].attrs
     expected = {"everything": {"FY2024": ["north"]}, "land": {"FY2024": ["north"]}}
