@@ -120,7 +120,8 @@ def plan_layout(pilot: np.ndarray, origin_zero: bool = False) -> Layout:
             bottom = max(_cell(least) // BINS_PER_OCTAVE * BINS_PER_OCTAVE, top - _MAX_CELLS)
             lowest[j], bins[j] = bottom, top - bottom
         else:
-            lowest[j], bins[j] = _cell(1.0), BINS_PER_OCTAVE
+            lowest[j] = _cell(abs(origin[j]) or 1.0) // BINS_PER_OCTAVE * BINS_PER_OCTAVE
+            bins[j] = BINS_PER_OCTAVE
         zero[j] = _FIRST_BIN + (bins[j] if signed else 0)
         sizes[j] = zero[j] + bins[j] + 2
         again = np.flatnonzero(draws[1:] == draws[:-1])
