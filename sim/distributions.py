@@ -108,8 +108,13 @@ def as_mapping(law: Law) -> dict[str, Any]:
 
 def _nearest(word: object, known: Sequence[str]) -> str:
     """Return advice that names the known word most like `word`, or all of them where none is."""
-    close = difflib.get_close_matches(str(word), known, n=1)
-    return f"the nearest is '{close[0]}'" if close else f"use one of {', '.join(known)}" if len(known) <= 20 else ""
+    close = difflib.get_close_matches(str(word)[:80], known, n=1)
+    return f"The nearest is '{close[0]}'" if close else f"Use one of {', '.join(known)}" if len(known) <= 20 else ""
+
+
+def _shown(given: object) -> str:
+    shown = repr(given)
+    return shown if len(shown) <= 60 else f"{shown[:60]}..."
 
 
 def _read(spec: object, unit: str, path: tuple[str | int, ...], problems: list[Problem]) -> Law | None:
@@ -121,7 +126,7 @@ def _read(spec: object, unit: str, path: tuple[str | int, ...], problems: list[P
         return None
     kind = spec.get("kind")
     if not isinstance(kind, str) or kind not in NATURAL:
-        came = "a distribution has no kind" if kind is None else f"{kind!r} is no kind of distribution"
+        came = "a distribution has no kind" if kind is None else f"{_shown(kind)} is no kind of distribution"
         problems.append(Problem(path=(*path, "kind"), came=came, advice=_nearest(kind, tuple(NATURAL))))
         return None
 
@@ -151,16 +156,16 @@ def _number(given: object, unit: str | None, path: tuple[str | int, ...], proble
             problems.extend(problem.at(prefix=path) for problem in error.problems)
             return None
     elif isinstance(given, bool | np.bool_) or not isinstance(given, int | float | np.integer | np.floating):
-        came = f"{given!r} is not a number"
+        came = f"{_shown(given)} is not a number"
         allowed = f"{key} bears no unit" if isinstance(given, str) else ""
         problems.append(
-            Problem(path=path, came=came, allowed=allowed, advice="give a number" if unit is None else "give a number or a quantity")
+            Problem(path=path, came=came, allowed=allowed, advice="Give a number" if unit is None else "Give a number or a quantity")
         )
         return None
     else:
         number = math.inf if isinstance(given, int) and abs(given) > LARGEST else float(given)
     if not abs(number) <= LARGEST:
-        came = "an integer of that size" if isinstance(given, int) else f"{given!r}"
+        came = "an integer of that size" if isinstance(given, int) else _shown(given)
         problems.append(Problem(path=path, came=f"{came} is out of range", allowed="numbers are finite, at most 1e300 in size"))
         return None
     return number
@@ -173,7 +178,7 @@ def _numbers(
     given = spec.get(key)
     if not isinstance(given, list | tuple | np.ndarray) or len(given) == 0 or (length is not None and len(given) != length):
         wanted = "a list of numbers" if length is None else f"a list of {length} numbers"
-        came = f"{key} is missing" if key not in spec else f"{key} = {given!r}"[:200]
+        came = f"{key} is missing" if key not in spec else f"{key} = {_shown(given)}"
         problems.append(Problem(path=(*path, key), came=came, allowed=f"{key} is {wanted}"))
         return None
     read = [_number(number, unit, (*path, key, i), problems) for i, number in enumerate(given)]
@@ -197,7 +202,7 @@ def _weights(
     if not any(weight > 0 for weight in weights):
         problems.append(Problem(path=(*path, "weights"), came="no weight is above 0", allowed="at least one is"))
     if not math.isfinite(math.fsum(weights)):
-        problems.append(Problem(path=(*path, "weights"), came="the weights have no finite sum", advice="scale them down"))
+        problems.append(Problem(path=(*path, "weights"), came="the weights have no finite sum", advice="Scale them down"))
     return weights
 
 
@@ -260,11 +265,11 @@ def _check_natural(kind: str, p: Mapping[str, float], problems: list[Problem]) -
     """Check natural parameters against the domain of their family."""
     for key in ("alpha", "beta", "sd", "median", "sd_log", "shape", "scale", "df"):
         if key in p and not 0 < p[key] <= LARGEST:
-            advice = "for a value without uncertainty use kind = 'constant'" if p[key] == 0 and key in ("sd", "sd_log", "scale") else ""
+            advice = "For a value without uncertainty use kind = 'constant'" if p[key] == 0 and key in ("sd", "sd_log", "scale") else ""
             problems.append(Problem(path=(key,), came=f"{key} = {p[key]:g}", allowed=f"{key} of a {kind} must be above 0", advice=advice))
     if "high" in p and not p["low"] < p["high"]:
         same = p["low"] == p["high"]
-        advice = "for a value without uncertainty use kind = 'constant'" if same else "exchange them"
+        advice = "For a value without uncertainty use kind = 'constant'" if same else "Exchange them"
         came = f"low = {p['low']:g} and high = {p['high']:g}"
         problems.append(Problem(path=("high",), came=came, allowed="high must be above low", advice=advice))
     elif "mode" in p and not p["low"] <= p["mode"] <= p["high"]:
@@ -275,7 +280,7 @@ def _check_natural(kind: str, p: Mapping[str, float], problems: list[Problem]) -
 def _from_moments(kind: str, mean: float, sd: float, given: Mapping[str, float], problems: list[Problem]) -> tuple[float, ...] | None:
     """Return the natural parameters of the law with that mean and sd."""
     if not sd > 0:
-        advice = "for a value without uncertainty use kind = 'constant'" if sd == 0 else ""
+        advice = "For a value without uncertainty use kind = 'constant'" if sd == 0 else ""
         problems.append(Problem(path=("sd",), came=f"sd = {sd:g}", allowed="sd must be above 0", advice=advice))
         return None
     if kind == "normal":
@@ -287,7 +292,7 @@ def _from_moments(kind: str, mean: float, sd: float, given: Mapping[str, float],
         if not df > 2:
             came = f"df = {df:g} with mean and sd"
             problems.append(
-                Problem(path=("df",), came=came, allowed="a student_t has an sd only for df above 2", advice="give loc and scale")
+                Problem(path=("df",), came=came, allowed="a student_t has an sd only for df above 2", advice="Give loc and scale")
             )
             return None
         return df, mean, sd * math.sqrt((df - 2.0) / df)
@@ -300,7 +305,7 @@ def _from_moments(kind: str, mean: float, sd: float, given: Mapping[str, float],
         if not size > 0:
             came = f"sd = {sd:g} is impossible for a beta with mean {mean:g}"
             problems.append(
-                Problem(path=("sd",), came=came, allowed=f"it must be below {limit:.4g}", advice="lower sd or give an interval")
+                Problem(path=("sd",), came=came, allowed=f"it must be below {limit:.4g}", advice="Lower sd or give an interval")
             )
             return None
         return mean * size, (1.0 - mean) * size
@@ -317,11 +322,11 @@ def _from_interval(kind: str, low: float, high: float, given: Mapping[str, float
     """Return the natural parameters of the law whose central interval of that probability is low..high."""
     probability = given["probability"]
     if not 0 < probability < 1:
-        advice = f"write {probability / 100:g}" if 1 < probability < 100 else ""
+        advice = f"Write {probability / 100:g}" if 1 < probability < 100 else ""
         came = f"probability = {probability:g}"
         problems.append(Problem(path=("probability",), came=came, allowed="it lies between 0 and 1, both excluded", advice=advice))
     if not low < high:
-        advice = "exchange them" if low > high else "for a value without uncertainty use kind = 'constant'"
+        advice = "Exchange them" if low > high else "For a value without uncertainty use kind = 'constant'"
         came = f"the interval runs from {low:g} to {high:g}"
         problems.append(Problem(path=("interval",), came=came, allowed="its first number is below its second", advice=advice))
     bottom, top = {"beta": (0.0, 1.0), "gamma": (0.0, math.inf), "lognormal": (0.0, math.inf)}.get(kind, (-math.inf, math.inf))
@@ -348,7 +353,7 @@ def _from_interval(kind: str, low: float, high: float, given: Mapping[str, float
         solution = solve(low, high, tail)
     if solution is None:
         came = f"no {kind} was found with {probability:g} of its probability in {low:g} to {high:g}"
-        advice = "give natural parameters, mean + sd, or a less extreme interval"
+        advice = "Give natural parameters, mean + sd, or a less extreme interval"
         problems.append(Problem(path=("interval",), came=came, allowed="both quantiles must be matched to 1e-10", advice=advice))
     return solution
 
@@ -411,7 +416,7 @@ def _read_empirical(
     if values is None:
         return None
     if len(values) > MOST_VALUES:
-        came, advice = f"{len(values)} values", "bin them and give the weights of the bins"
+        came, advice = f"{len(values)} values", "Bin them and give the weights of the bins"
         problems.append(Problem(path=(*path, "values"), came=came, allowed=f"at most {MOST_VALUES}", advice=advice))
         return None
     weights = _weights(spec, len(values), "values", path, problems) if "weights" in spec else (1.0,) * len(values)
@@ -424,7 +429,7 @@ def _read_mixture(
     _check_keys(spec, NATURAL[kind], path, problems)
     components = spec.get("components")
     if not isinstance(components, list | tuple) or not components:
-        came = "components is missing" if "components" not in spec else f"components = {components!r}"[:200]
+        came = "components is missing" if "components" not in spec else f"components = {_shown(components)}"
         problems.append(Problem(path=(*path, "components"), came=came, allowed="components is a list of distributions"))
         return None
     laws = [_read(component, unit, (*path, "components", i), problems) for i, component in enumerate(components)]
@@ -444,7 +449,7 @@ def _read_scipy(
         if name is None:
             came = "name is missing"
         else:
-            came = f"{name!r} is discrete" if isinstance(family, stats.rv_discrete) else f"{name!r} is no law of scipy.stats"
+            came = f"{_shown(name)} is discrete" if isinstance(family, stats.rv_discrete) else f"{_shown(name)} is no law of scipy.stats"
         advice = "" if name is None or isinstance(family, stats.rv_discrete) else _nearest(name, names)
         problems.append(Problem(path=(*path, "name"), came=came, allowed="name is a continuous law of scipy.stats", advice=advice))
         return None
@@ -469,7 +474,7 @@ def _read_scipy(
     if not possible:
         given = ", ".join(f"{shape} = {numbers[shape]:g}" for shape in shapes)
         problems.append(
-            Problem(path=path, came=f"{name} does not exist for {given}", advice=f"see scipy.stats.{name} for the range of its shapes")
+            Problem(path=path, came=f"{name} does not exist for {given}", advice=f"See scipy.stats.{name} for the range of its shapes")
         )
         return None
     return ("name", name), *numbers.items()
@@ -482,7 +487,7 @@ def _impossible(law: Law) -> Problem | None:
     lower, upper = _bounds(law)
     if not lower < upper:
         came = f"lower = {lower:g} and upper = {upper:g}"
-        return Problem(path=("upper",), came=came, allowed="upper must be above lower", advice="exchange them" if lower > upper else "")
+        return Problem(path=("upper",), came=came, allowed="upper must be above lower", advice="Exchange them" if lower > upper else "")
     whole = replace(law, lower=None, upper=None)
     with _quiet():
         mass = _mass(_exact(whole), lower, upper)
@@ -1021,4 +1026,4 @@ def inverse_table(law: Law) -> quantiles.Table:
     """Return the table of the inverse CDF that the kernels evaluate; see `kernels.quantiles.build` for its accuracy."""
     with _quiet():
         exact = _exact(law)
-        return quantiles.build(exact.ppf, exact.isf, exact.low, exact.high, n_jumps=len(exact.atoms))
+        return quantiles.build(exact.ppf, exact.isf, exact.low, exact.high, exact.atoms)

@@ -80,7 +80,7 @@ def evaluate(coefficients, child, support_low, support_high, first_cell, t):
     """Return x = F^-1(u) of the law whose table begins at `first_cell`.
 
     t   folded uniform, not NaN; |t| is brought into [2^-54, 1/2)
-    x   inside [support_low, support_high], finite; non-decreasing in u up to the rounding of x (2^-50 |x|)
+    x   inside [support_low, support_high], finite; non-decreasing in u up to 2^-50 |x|, beside an atom 2^-43 |x|
 
     One or two cache lines for smooth laws, two for each further depth; see `build` for the accuracy.
     """
@@ -119,12 +119,12 @@ def build(
     isf: Callable[[np.ndarray], np.ndarray],
     support_low: float,
     support_high: float,
-    n_jumps: int = 0,
+    atoms: Sequence[float] | np.ndarray = (),
 ) -> Table:
     """Tabulate one law from its exact quantiles.
 
     ppf, isf   quantile of a lower and of an upper tail probability, vectorised; both see only 2^-54 ... 1/2
-    n_jumps    values that have a probability; each needs a split on every depth
+    atoms      values that have a probability of their own; they stay exact to the bit, and each needs a split on every depth
 
     A cell is the cubic through four exact quantiles, or a straight line, or a constant where the law has one value. It is split while
     its error at three points between exceeds TOLERANCE of the tail probability and the rounding of x, or while the cubic falls anywhere.
@@ -134,7 +134,7 @@ def build(
     they fall, the value nearer the median holds.
 
     Smooth laws need no split: the error of the cubic at u, relative to u, is |f''''| h^4 / (1944 f' u) with h = u / 16: 5e-8 for the
-    normal, 2e-7 for a Cauchy, 5e-7 for a tail of index 1/2. Entries other than constants keep BITS significant bits (more where the law
+    normal, 2e-7 for a Cauchy, 5e-7 for a tail of index 1/2. Entries other than atoms keep BITS significant bits (more where the law
     is narrow for its place), so that a last digit of libm seldom reaches them: of entries that differ by one ulp about one in 250 rounds
     apart. Neighbouring cells share their rounded ends, so that rounding makes no steps.
     """
@@ -149,7 +149,9 @@ def build(
         y[side == 1] = -isf(tail[side == 1])
         return y
 
-    noise = _noise_begins(quantile, bits, rounding) if n_jumps == 0 else np.zeros(2)
+    exact = np.concatenate([atoms, np.negative(atoms)])
+    n_jumps = len(atoms)
+    noise = np.zeros(2) if n_jumps else _noise_begins(quantile, bits, rounding)
     side = np.repeat([0, 1], OCTAVES)
     low = np.tile(2.0 ** np.arange(-54, -1), 2)
     width = low / SPLIT
@@ -169,11 +171,12 @@ def build(
         side = np.repeat(side, SPLIT)
         low = (low[:, None] + width[:, None] * np.arange(SPLIT)).ravel()
         width = np.repeat(width, SPLIT)
-        c, error = _fit(y, low / width, bits, rounding)
+        rounded = _round_to(y, bits) if n_jumps == 0 else np.where(np.isin(y, exact), y, _round_to(y, bits))
+        c, error = _fit(y, rounded, low / width, rounding)
         inner = np.full(len(c), -1, np.int32)
         wrong = np.flatnonzero(error > 0)
         if depth == DEPTH:
-            c[wrong] = y[wrong, 3:4] * [1.0, 0.0, 0.0, 0.0]
+            c[wrong] = rounded[wrong, 3:4] * [1.0, 0.0, 0.0, 0.0]
         else:
             vain = np.bincount(wrong // SPLIT, minlength=len(c) // SPLIT) >= SPLIT // 2 if depth and not n_jumps else np.zeros(len(c), bool)
             wrong = wrong[(low[wrong] >= 2.0 * noise[side[wrong]]) & ~vain[wrong // SPLIT]]
@@ -181,7 +184,7 @@ def build(
                 order = np.argsort(-(error * width)[wrong], kind="stable")
                 left = wrong[order[SPLITS + 2 * n_jumps :]]
                 if n_jumps:
-                    c[left] = y[left, 3:4] * [1.0, 0.0, 0.0, 0.0]
+                    c[left] = rounded[left, 3:4] * [1.0, 0.0, 0.0, 0.0]
                 wrong = np.sort(wrong[order[: SPLITS + 2 * n_jumps]])
             inner[wrong] = cells + len(c) + SPLIT * np.arange(len(wrong))
         c[side == 1] *= -1.0
@@ -214,7 +217,7 @@ def _noise_begins(quantile, bits, rounding):
     for side in range(2):
         y = quantile(np.full(len(start), side), start[:, None] + width[:, None] * np.arange(7) / 6.0)
         y = np.minimum.accumulate(np.where(np.isfinite(y), y, 0.0)[:, ::-1], axis=1)[:, ::-1]
-        _, error = _fit(y, start / width, bits, rounding)
+        _, error = _fit(y, _round_to(y, bits), start / width, rounding)
         noisy = np.flatnonzero((error > 0).reshape(-1, 2).all(axis=1))
         begins.append(low[noisy[-1]] if len(noisy) else 0.0)
     return np.array(begins)
@@ -252,18 +255,18 @@ def _cubic(f0, f1, f2, f3):
     return np.stack([f0, (f3 - f0) - c2 - c3, c2, c3], axis=-1)
 
 
-def _fit(y, start, bits, rounding):
+def _fit(y, rounded, start, rounding):
     """Fit each cell; c = cells.
 
-    y      (c, 7)  exact quantiles at s = 0, 1/6 ... 1, non-decreasing
-    start  (c,)    tail probability where the cell begins, in widths of the cell
+    y, rounded  (c, 7)  exact quantiles at s = 0, 1/6 ... 1, non-decreasing, and what may stand in the table
+    start       (c,)    tail probability where the cell begins, in widths of the cell
+    rounding            of x, relative
     returns (c, 4) coefficients and (c,) the error in widths of the cell: 0 where the fit is good enough, else positive
     """
-    ends = _round_to(y[:, [0, 2, 4, 6]], bits)
     line = np.zeros((len(y), 4))
-    line[:, 0] = ends[:, 0]
-    line[:, 1] = ends[:, 3] - ends[:, 0]
-    cubic = _cubic(*ends.T)
+    line[:, 0] = rounded[:, 0]
+    line[:, 1] = rounded[:, 6] - rounded[:, 0]
+    cubic = _cubic(*rounded[:, ::2].T)
     c1, c2, c3 = cubic[:, 1], cubic[:, 2], cubic[:, 3]
     with np.errstate(divide="ignore", invalid="ignore"):
         vertex = -c2 / (3.0 * c3)
@@ -287,7 +290,7 @@ def _fit(y, start, bits, rounding):
     of_line = np.where(of_cubic > 0, errors(line), 1.0)
     c = np.where((of_cubic == 0)[:, None], cubic, line)
     constant = y[:, 0] == y[:, 6]
-    c[constant] = y[constant, :1] * [1.0, 0.0, 0.0, 0.0]
+    c[constant] = rounded[constant, :1] * [1.0, 0.0, 0.0, 0.0]
     return c, np.where(constant, 0.0, np.minimum(of_cubic, of_line))
 
 
