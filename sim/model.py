@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import distributions
-from .dependence import Draw, factor
+from .dependence import Draw
 from .errors import Problem
+from .inputs import compile_inputs, only_value
 from .kernels import border, counts, quantiles, streams
 from .matching import Match, Stratum, match, unused
 from .records import (
@@ -206,7 +207,7 @@ def compile_model(scenario: Scenario) -> Model:
     """
     matched, _ = match(scenario)
     slots = _Slots()
-    inputs, refs_of_constants = _inputs(scenario, matched, slots)
+    inputs, refs_of_constants = _inputs(matched, slots)
     strata, cells = _strata(scenario, matched, slots, refs_of_constants)
     summary, multiplier, n_summaries, index = _questions(scenario, matched)
     tail_index, reason, reasons = _tail_indices(scenario, matched)
@@ -234,82 +235,14 @@ def compile_model(scenario: Scenario) -> Model:
     )
 
 
-def _constant(law: distributions.Law) -> float | None:
-    """Return the value of a law that has only one, else None."""
-    low, high = distributions.support(law)
-    return low if low == high else None
-
-
-def _inputs(scenario: Scenario, matched: Match, slots: _Slots) -> tuple[border.Inputs, dict[float, int]]:
+def _inputs(matched: Match, slots: _Slots) -> tuple[border.Inputs, dict[float, int]]:
     """Return the inputs, parameter draws first and constants for defaults after them, and where each constant stands."""
-    draws = matched.draws
-    number = {draw.id: i for i, draw in enumerate(draws)}
+    laws = {draw.id: draw.block.law for draw in matched.draws}
     constants = sorted({kind.default for kind in PARAMETERS.values() if kind.default is not None})
-    n = len(draws)
-    slot = np.full(n + len(constants), -1)
-    value = np.full(n + len(constants), np.nan)
-    value[n:] = constants
-    chi = {f"chi-square:{component.draws[0].id}": component for component in matched.components if component.df > 0.0}
-    tables = []
-    first_table = {}
-    for i, draw in enumerate(draws):
-        only = _constant(draw.block.law)
-        first_table[draw.id] = len(tables)
-        if only is not None:
-            value[i] = only
-        else:
-            slot[i] = 0  # numbered below
-        tables.append(distributions.inverse_table(draw.block.law))
-    uncertain = {draw.id: i for i, draw in enumerate(draws) if slot[i] == 0}
-    chi_slots = {}
-    for name in sorted([*uncertain, *chi]):
-        if name in uncertain:
-            slot[uncertain[name]] = slots.add(name)
-        else:
-            chi_slots[name] = slots.add(name)
-    component_of = np.full(n + len(constants), -1)
-    members, starts, factors, factor_starts, df, chi_slot, chi_table = [], [0], [], [0], [], [], []
-    for component in matched.components:
-        kept = [k for k, draw in enumerate(component.draws) if draw.id in uncertain]
-        if len(kept) < 2:
-            continue
-        for k in kept:
-            component_of[number[component.draws[k].id]] = len(df)
-        members += [number[component.draws[k].id] for k in kept]
-        starts.append(len(members))
-        rows = factor(component.matrix[np.ix_(kept, kept)])
-        factors.append(rows)
-        factor_starts.append(factor_starts[-1] + rows.size)
-        df.append(component.df)
-        chi_slot.append(chi_slots.get(f"chi-square:{component.draws[0].id}", -1))
-        chi_table.append(len(tables))
-        chi_law = {"kind": "gamma", "shape": max(component.df, 1.0) / 2.0, "scale": 2.0}
-        tables.append(distributions.inverse_table(distributions.law(chi_law)))
-    packed = quantiles.pack(tables)
-    which = [first_table[draw.id] for draw in draws]
-    pad = np.zeros(len(constants))
-    return border.Inputs(
-        slot=slot,
-        constant=value,
-        coefficients=packed.coefficients,
-        child=packed.child,
-        low=np.concatenate([packed.support_low[which], pad]),
-        high=np.concatenate([packed.support_high[which], pad]),
-        first=np.concatenate([packed.first_cell[which], pad.astype(np.int64)]),
-        component=component_of,
-        member_start=np.array(starts),
-        member=np.array(members, dtype=np.int64),
-        factor_start=np.array(factor_starts[:-1], dtype=np.int64),
-        factor=np.concatenate([*factors, np.zeros(0)]),
-        df=np.array(df, dtype=np.float64),
-        chi_slot=np.array(chi_slot, dtype=np.int64),
-        chi_low=packed.support_low[chi_table],
-        chi_high=packed.support_high[chi_table],
-        chi_first=packed.first_cell[chi_table],
-        t_tables=np.stack([quantiles.t_tail_table(d) if d > 0.0 else quantiles.normal_tail_table() for d in df])
-        if df
-        else np.zeros((0, 1, 4)),
-    ), {constant: n + i for i, constant in enumerate(constants)}
+    inputs, names = compile_inputs(laws, matched.components, constants)
+    for name in names:
+        slots.add(name)
+    return inputs, {constant: len(laws) + i for i, constant in enumerate(constants)}
 
 
 def _scale_blocks(scenario: Scenario, matched: Match) -> list[tuple[tuple[str, ...], str, list[Stratum]]]:
@@ -445,7 +378,7 @@ def _slots_in_use(scenario: Scenario, stratum: Stratum) -> list[int]:
 
     def certain(name: str, lookup_form: str, values: tuple[float, ...]) -> bool:
         draw = stratum.draws.get((name, lookup_form))
-        return (PARAMETERS[name].default if draw is None else _constant(draw.block.law)) in values
+        return (PARAMETERS[name].default if draw is None else only_value(draw.block.law)) in values
 
     used = [] if scenario.load_law == "copy" else [border.SLOT_GAMMA, border.SLOT_POISSON]
     used += [border.SLOT_SUM] if scenario.load_law in ("lognormal", "gamma") else []
@@ -578,7 +511,7 @@ def _value_everywhere(strata: Iterable[Stratum], name: str) -> float | None:
     found = set()
     for stratum in strata:
         draw = stratum.draws.get((name, stratum.key[2]))
-        found.add(PARAMETERS[name].default if draw is None else _constant(draw.block.law))
+        found.add(PARAMETERS[name].default if draw is None else only_value(draw.block.law))
     return found.pop() if len(found) == 1 else None
 
 
