@@ -40,6 +40,7 @@ MAX_BYTES = 1 << 20  # of a scenario or a sources file; the shipped scenario has
 MAX_DEPTH = 32  # of tables, arrays and dotted keys; the grammar needs 6
 MAX_NUMBER = 1e300  # leaves room for a unit and a sum before a float overflows
 MAX_DRAWS = 10**13
+MAX_PROBLEMS = 200  # that a message shows; a person stops reading earlier
 MAX_KEPT_BYTES = 1 << 31  # of kept draws in memory
 NOT_YET = ("contrast", "claim", "condition", "sweep")
 
@@ -339,6 +340,8 @@ class ModelTable(_Table):
 
 class ParameterBlock(_Table):
     """`[[parameter]]`: what is assumed about one input, and where it holds."""
+
+    model_config = ConfigDict(json_schema_extra={"dependentRequired": {"varies_by": ["correlation"], "correlation": ["varies_by"]}})
 
     id: Id | None = Field(None, description="unique; defaults to name, or name[labels] with the labels of all selectors")
     name: Annotated[str, AfterValidator(_parameter_name), Field(json_schema_extra={"enum": list(PARAMETERS)})] = Field(
@@ -1033,8 +1036,6 @@ def _parameter(
     if found is None or len(problems) > n_before:
         return None, left_out
     selectors = {kind: _selector(getattr(block, kind), kind, groups, in_use) for kind in DIMENSIONS}
-    if () in selectors.values():
-        return None, left_out
     varies_by = tuple(kind for kind in DIMENSIONS if kind in block.varies_by)
     parameter = Parameter(
         id=_block_id(raw), name=block.name, law=found, varies_by=varies_by, correlation=block.correlation, path=path, **selectors
@@ -1124,7 +1125,10 @@ def load_scenario(path: str | os.PathLike[str], *, overrides: Mapping[str, Any] 
         return file.locate(problem)
 
     if problems or scenario is None:
-        located = [locate(problem) for problem in problems]
+        located = [locate(problem) for problem in problems[:MAX_PROBLEMS]]
+        if len(problems) > MAX_PROBLEMS:
+            came = f"{len(problems) - MAX_PROBLEMS:,} more problems are not shown"
+            located.append(Problem(file=file.name, came=came, advice="Correct these first"))
         tables_only = all(problem.file is not None and problem.file.endswith(".csv") for problem in located)
         raise (EvidenceError if tables_only else ScenarioError)(
             sorted(dict.fromkeys(located), key=lambda p: (p.file != file.name, p.file, p.line or 0))

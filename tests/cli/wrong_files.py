@@ -293,7 +293,7 @@ CASES: tuple[WrongFiles, ...] = (
     instead("an empty table", "", "is empty", file="table.csv"),
     instead("a table without rows", TABLE.splitlines()[0] + "\n", "no rows", file="table.csv"),
     wrong("a column missing", ",unit,", ",units,", "table.csv:1: ", "unknown column 'units'", file="table.csv", n_problems=2),
-    wrong("an unknown unit", "30.5,lb", "§30.5,lbs", "unit", "Did you mean lb", file="table.csv"),
+    wrong("an unknown unit", "30.5,lb", "§30.5,lbs", "unit: ", "lb", file="table.csv"),
     wrong("a text for an amount", "30.5,lb", "§about 30,lb", "amount", "is not a number", file="table.csv"),
     wrong("half an event", ",12,", "§,12.5,", "n_events", "is not a whole number", file="table.csv"),
     wrong("a negative amount", "30.5,lb", "§-30.5,lb", "out of range", "Check the sign", file="table.csv"),
