@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -285,7 +285,8 @@ def _strata(
         for column in _slots_in_use(scenario, stratum):
             for part in range(1 if column < border.SLOT_SHARE_SEIZED else 2):
                 wanted.setdefault(f"{label}|{_SLOT_NAMES[column]}-{part}", []).append(("slot", j, column + part))
-        for i, row in enumerate(stratum.rows):
+        # Rows are numbered by what they say: their order in a file names no stream.
+        for i, row in enumerate(sorted(stratum.rows, key=lambda row: repr(replace(row, where='')))):
             if row.n_events is None:
                 span = math.log((row.n_max + 1) / row.n_min)
                 unknown.append((f"{label}|events-{i}", math.log(row.n_min), span))
@@ -313,7 +314,7 @@ def _strata(
                 block_of[place[stratum.key]] = b
                 sizes.setdefault(int(ref[place[stratum.key], border.LOAD_SIZE]), []).append(place[stratum.key])
             for size, inside in sorted(sizes.items()):
-                term_names.append("|".join(strata[inside[0]].key) + "|seized-sum")
+                term_names.append(min("|".join(strata[j].key) for j in inside) + "|seized-sum")
                 term_size.append(size)
                 member += inside
                 member_start.append(len(member))

@@ -95,12 +95,40 @@ def log_gamma_ratio(table, shape, z):
     return total * scale
 
 
+_BETA_BY_CUMULANTS = 8.0
+
+
+@inlined
+def _beta_by_cumulants(a, b, z):
+    """Return the Beta(a, b) quantile at normal score z for a, b >= 8, by Cornish and Fisher's expansion of its log odds.
+
+    The log odds are log G_a - log G_b; their cumulants are differences (odd) and sums (even) of polygamma functions, here by their series:
+    w = z + g (z^2 - 1) / 6 + h (z^3 - 3 z) / 24 - g^2 (2 z^3 - 5 z) / 36, g the skewness and h the excess of the log odds.
+    """
+    ra = 1.0 / a
+    rb = 1.0 / b
+    shift = -0.5 * (ra - rb) - (ra * ra - rb * rb) * (1.0 / 12.0)
+    variance = ra * (1.0 + ra * (0.5 + ra * (1.0 / 6.0))) + rb * (1.0 + rb * (0.5 + rb * (1.0 / 6.0)))
+    third = rb * rb * (1.0 + rb * (1.0 + 0.5 * rb)) - ra * ra * (1.0 + ra * (1.0 + 0.5 * ra))
+    fourth = ra * ra * ra * (2.0 + ra * (3.0 + 2.0 * ra)) + rb * rb * rb * (2.0 + rb * (3.0 + 2.0 * rb))
+    sd = sqrt(variance)
+    g = third / (variance * sd)
+    h = fourth / (variance * variance)
+    square = z * z
+    w = z + g * (square - 1.0) / 6.0 + z * (h * (square - 3.0) / 24.0 - g * g * (2.0 * square - 5.0) / 36.0)
+    return a / (a + b * exp(-(shift + sd * w)))
+
+
 @inlined
 def beta(table, mean, concentration, t1, z1, z2):
-    """Return a draw of Beta(mean * c, (1 - mean) * c), c = concentration, as G1 / (G1 + G2) from two independent scores.
+    """Return a draw of Beta(mean * c, (1 - mean) * c), c = concentration.
 
-    mean in [0, 1]; concentration >= 0: below 1e-3 the law is its limit, 1 with probability `mean` and else 0, from t1, the folded
-    uniform whose score is z1.
+    mean            in [0, 1]; 0 and 1 return themselves
+    concentration   >= 0
+    t1, z1, z2      folded uniform and its normal score; a second, independent score
+
+    Where both shapes reach 8, the quantile at z1 by cumulants; else G1 / (G1 + G2) with gamma quantiles at z1 and z2, right for
+    U-shaped laws too; below a concentration of 1e-3 the limit, 1 with probability `mean` and else 0.
     """
     if mean <= 0.0:
         return 0.0
@@ -111,6 +139,8 @@ def beta(table, mean, concentration, t1, z1, z2):
         return 1.0 if u < mean else 0.0
     a = mean * concentration
     b = concentration - a
+    if min(a, b) >= _BETA_BY_CUMULANTS:
+        return _beta_by_cumulants(a, b, z1)
     first = log_gamma_ratio(table, a, z1)
     second = log_gamma_ratio(table, b, z2)
     return mean / (mean + (1.0 - mean) * exp(second - first))
@@ -136,7 +166,7 @@ def poisson(mean, t, z):
         p = exp(-mean)
         total = p
         k = 0.0
-        while total < u and k < 120.0:
+        while total < u and p > 1e-17:
             k += 1.0
             p *= mean / k
             total += p
@@ -166,12 +196,17 @@ def missed_loads(table, shape, detection_rate, z_gamma, t_poisson, z_poisson):
 
 @inlined
 def geometric_failures(detection_rate, t):
-    """Return the number of failures before the first success at folded uniform t: 0, 1, 2, ... with mean (1 - d) / d."""
+    """Return the number of failures before the first success at folded uniform t: 0, 1, 2, ... with mean (1 - d) / d.
+
+    P(K >= k) = (1 - d)^k, so K = floor(log(1 - u) / log(1 - d)).
+    """
     if detection_rate >= 1.0:
         return 0.0
-    # P(K >= k) = (1 - d)^k: the upper tail probability 1 - u gives K = floor(log(1 - u) / log(1 - d)).
     upper = -t if t < 0.0 else 1.0 - t
-    return np.floor(log(upper) / log(1.0 - detection_rate))
+    rest = 1.0 - detection_rate
+    # log1p(-d): the quotient undoes the rounding of 1 - d
+    log_rest = -detection_rate if rest == 1.0 else log(rest) * (detection_rate / (1.0 - rest))
+    return np.floor(log(upper) / log_rest)
 
 
 # --- sums of lognormal loads -----------------------------------------------------------------------------------------------------
@@ -394,7 +429,7 @@ class LoadSums(NamedTuple):
 
     g = sigma nodes (1 where sigma is one constant, else at least 4), k = 144 nodes of node_counts(), z = 69 scores
     ratio      (k, g, z)  log(S_k / (k mu))
-    effective  (k, g)     log n_eff
+    effective  (k, g)     n_eff
     mean       (g,)       log mu
     low, step             sigma of the first node and the distance of nodes (step 0: one node)
     score_median          score e of the median of a truncated standard normal
@@ -430,7 +465,7 @@ def load_sums(low: float, high: float, truncation: float) -> LoadSums:
         tables = list(pool.map(one, sigmas.tolist()))
     return LoadSums(
         ratio=_rounded(np.stack([ratio for ratio, _ in tables], axis=1)),
-        effective=_rounded(np.log(np.stack([effective for _, effective in tables], axis=1))),
+        effective=_rounded(np.stack([effective for _, effective in tables], axis=1)),
         mean=_rounded(log_mean_load(sigmas, truncation)),
         low=float(sigmas[0]),
         step=step,
@@ -512,7 +547,7 @@ def effective_loads(sums, sigma, k):
     """
     node, _, weight, shrink = _node_of(sums, k)
     g, w0, w1, w2, w3 = _sigma_weights(sums, sigma)
-    here = exp(_by_sigma(sums.effective[node], g, w0, w1, w2, w3))
+    here = _by_sigma(sums.effective[node], g, w0, w1, w2, w3)
     if weight > 0.0:
-        here += weight * (exp(_by_sigma(sums.effective[node + 1], g, w0, w1, w2, w3)) - here)
+        here += weight * (_by_sigma(sums.effective[node + 1], g, w0, w1, w2, w3) - here)
     return min(max(here * shrink, 1.0), k)
