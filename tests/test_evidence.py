@@ -97,10 +97,13 @@ def test_blank_count_rounding_and_bounds(read):
     assert (row.unit, row.amount, row.rounding, row.n_min, row.n_max) == ("pill", 4000.0, 500.0, 2, 40)
 
 
-def test_a_zero_is_evidence(read):
-    (row,), problems = read(table("a,CY2024,powder,0,0,kg,,,,,"))
+@pytest.mark.parametrize("zero", ["0", "0.0", "-0", "0e999999999"])
+@pytest.mark.parametrize("unit", ["kg", "pill"])
+def test_a_zero_is_evidence(read, zero, unit):
+    (row,), problems = read(table(f"a,CY2024,pill,{zero},{zero},{unit},,,,,"))
     assert problems == []
     assert (row.n_events, row.amount) == (0, 0.0)
+    assert math.copysign(1, row.amount) == 1  # a negative zero would write other bits for the same evidence
 
 
 @pytest.mark.parametrize(
