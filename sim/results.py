@@ -215,6 +215,7 @@ def to_tree(
         "cpu": _cpu_model(),
         "seconds": run.seconds,
         "draws_per_second": run.draws / run.seconds,
+        **({"warnings": "\n".join(scenario.warnings)} if scenario.warnings else {}),
         **labelled,
     }
     return tree

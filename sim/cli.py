@@ -1,0 +1,551 @@
+"""The command line: parse, call, print. Results go to standard output, everything else to standard error."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import sys
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .errors import EvidenceError, ResultError, ScenarioError, SimError
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from .records import Scenario
+
+DONE, RUN_FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
+ABSENT = "–"
+FRACTIONS = ("purity", "interdiction_rate")  # shown in percent, in print alone
+
+
+# ------------------------------------------------------------------------------------------------------------------ numbers
+
+
+def format_number(number: float, mcse: float, digits: int = 4) -> str:
+    """Write a number with no more digits than its Monte Carlo standard error carries.
+
+    The last digit shown stands for at least one standard error, so that another seed moves it by one or two; and no more than
+    `digits` significant digits are shown however small the error. With an error of 0 (a number that is the same in every draw) all
+    whole digits are shown besides; an error that is not known leaves one digit. A number that its error drowns is "~0", one that
+    does not exist is a dash.
+
+    >>> format_number(1234.567, 3.0), format_number(0.0123456, 0.0002), format_number(19.5, 0.0), format_number(3.0, 20.0)
+    ('1,230', '0.012', '19.50', '~0')
+    """
+    if math.isnan(number):
+        return ABSENT
+    if math.isinf(number):
+        return "inf" if number > 0 else "-inf"
+    if number == 0.0:
+        return "0"
+    exact = Decimal(repr(float(number)))
+    error = Decimal(repr(float(mcse))) if math.isfinite(mcse) else None
+    place = exact.adjusted() - (digits if error is not None else 1) + 1
+    if error == 0:
+        place = min(place, 0)
+    elif error is not None:
+        place = max(place, error.adjusted() + (error != Decimal(1).scaleb(error.adjusted())))
+    whole = round(exact.scaleb(-place))
+    if error != 0 and abs(whole) >= 10 ** (digits if error is not None else 1):  # 9999.96 has become 10000: one digit too many
+        place, whole = place + 1, round(exact.scaleb(-place - 1))
+    if whole == 0:
+        return "~0"
+    shown = Decimal(whole).scaleb(place)
+    if shown.adjusted() >= 15 or shown.adjusted() < -6:
+        return f"{shown:.{len(str(abs(whole))) - 1}e}"
+    return f"{shown:,.{max(-place, 0)}f}"
+
+
+def _whole_number(low: int, high: int) -> Callable[[click.Context, click.Parameter, str | None], int | None]:
+    """Return a reader of whole numbers, written as 1000000, 1_000_000 or 1e6."""
+
+    def read(context: click.Context, parameter: click.Parameter, text: str | None) -> int | None:
+        if text is None:
+            return None
+        try:
+            number = Decimal(text.strip())
+            if low <= number <= high and number == number.to_integral_value():
+                return int(number)
+        except InvalidOperation:  # not a number; or NaN, which compares with nothing
+            pass
+        raise click.BadParameter(f"{text!r} is not a whole number from {low} to {high}.", context, parameter)
+
+    return read
+
+
+def _parse_set(context: click.Context, parameter: click.Parameter, settings: tuple[str, ...]) -> dict[str, Any]:
+    """Read each PATH=VALUE: the value in TOML, or a bare word, which is a string."""
+    overrides: dict[str, Any] = {}
+    for setting in settings:
+        path, equals, text = setting.partition("=")
+        path, text = path.strip(), text.strip()
+        if not (path and equals and text):
+            raise click.BadParameter(f"{setting!r} is not PATH=VALUE, as in run.seed=7.", context, parameter)
+        if path in overrides:
+            raise click.BadParameter(f"{path} is set twice.", context, parameter)
+        try:
+            table = tomllib.loads(f"it = {text}")
+        except (tomllib.TOMLDecodeError, RecursionError, ValueError):
+            table = {}
+        if set(table) == {"it"} and "\n" not in text:
+            overrides[path] = table["it"]
+        elif not set(text) & set(" \t\n\"'[]{}=,#"):
+            overrides[path] = text
+        else:
+            raise click.BadParameter(f"{text!r} is neither a TOML value nor a bare word; quote strings as '\"a b\"'.", context, parameter)
+    return overrides
+
+
+# ------------------------------------------------------------------------------------------------------------------ commands
+
+
+class _Commands(click.Group):
+    """A group whose commands end in an exit status, never in a traceback, for whatever a user can cause."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            try:
+                super().invoke(ctx)
+                sys.stdout.flush()
+            except KeyboardInterrupt:
+                click.echo("Interrupted; nothing was left half-written.", err=True)
+                ctx.exit(INTERRUPTED)
+            except SimError as error:
+                click.echo(str(error), err=True)
+                ctx.exit(WRONG_INPUT if isinstance(error, ScenarioError | EvidenceError) else RUN_FAILED)
+            except MemoryError:
+                click.echo("There is not enough memory. Lower keep_draws, or run on a larger machine.", err=True)
+                ctx.exit(RUN_FAILED)
+        except BrokenPipeError:  # the reader of a pipe has seen enough
+            with contextlib.suppress(OSError, ValueError):
+                stdout = sys.stdout.fileno()
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stdout)  # else Python complains once more when it closes
+            ctx.exit(DONE)
+
+
+def _show_version(context: click.Context, parameter: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        import sim
+
+        click.echo(f"sim {sim.__version__}")
+        context.exit()
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit status: 0 done; 1 a run failed; 2 the command line or a scenario is wrong; 130 interrupted.",
+)
+@click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=_show_version, help="Show the version and exit.")
+def main() -> None:
+    """From seizures to the flow across a border, with credible intervals.
+
+    A scenario file says what was seized and what is uncertain. A run draws every uncertain input a million times and writes
+    what follows, with its margins, to a result folder.
+    """
+
+
+_SCENARIOS = click.argument("scenarios", metavar="SCENARIO...", nargs=-1, required=True, type=click.Path(path_type=Path))
+
+
+@main.command()
+@_SCENARIOS
+@click.option("--draws", callback=_whole_number(1, 10**13), metavar="N", help="Draws to make, instead of the scenario's own; rounded up.")
+@click.option("--seed", callback=_whole_number(0, 2**64 - 1), metavar="S", help="Seed, instead of the scenario's own.")
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="PATH=VALUE",
+    callback=_parse_set,
+    help="Change one entry of the scenario, as in model.load_law=gamma. May be given again.",
+)
+@click.option(
+    "--results",
+    "folder",
+    default="results",
+    show_default=True,
+    metavar="DIR",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for results.",
+)
+@click.option("--threads", type=click.IntRange(1, 4096), metavar="N", help="Threads to use; all processors if omitted. Changes no number.")
+@click.option("--dry-run", is_flag=True, help="Say what would be run, and write nothing.")
+@click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors and the paths of results.")
+def run(
+    scenarios: tuple[Path, ...],
+    draws: int | None,
+    seed: int | None,
+    overrides: dict[str, Any],
+    folder: Path,
+    threads: int | None,
+    dry_run: bool,
+    quiet: bool,
+) -> None:
+    """Run scenarios and write their results.
+
+    All scenarios are checked before the first is run. The path of each result folder is printed on a line of its own; a run that
+    is there already is not made again.
+    """
+    asked = {"run.draws": draws, "run.seed": seed}
+    twice = [f"--{path.removeprefix('run.')}" for path, number in asked.items() if number is not None and path in overrides]
+    if twice:
+        raise click.UsageError(f"{twice[0]} and --set set the same entry; keep one of them.")
+    checked = _load_all(scenarios, overrides | {path: number for path, number in asked.items() if number is not None})
+    _check_folder(folder)
+
+    from . import results
+
+    failed = False
+    for scenario in checked:
+        final = folder / scenario.name / results.run_id(scenario)
+        if dry_run:
+            if not quiet:
+                _print_plan(scenario, final)
+            click.echo(str(final))
+            continue
+        try:
+            if final.exists():
+                tree = results.open_result(final)
+                note = "This run was made before; its result is sound."
+            else:
+                with _progress(scenario.name, quiet) as progress:
+                    tree = results.run(scenario, threads=threads, progress=progress)
+                final = results.save_result(tree, folder)
+                note = ""
+        except SimError as error:
+            click.echo(f"{scenario.name} failed: {error}", err=True)
+            failed = True
+            continue
+        if not quiet:
+            click.echo(_summary(tree, prob=0.9, terminal=_is_terminal(sys.stderr)), err=True)
+            click.echo(f"\n{note or _pace(tree)}", err=True)
+        with contextlib.suppress(BrokenPipeError):  # the result stands, whoever listens
+            click.echo(str(final))
+    if failed:
+        click.get_current_context().exit(RUN_FAILED)
+
+
+@main.command()
+@_SCENARIOS
+def validate(scenarios: tuple[Path, ...]) -> None:
+    """Check scenarios without running them.
+
+    Reads each scenario with its evidence and sources and reports every mistake at once, with its place and a way out.
+    """
+    for path, scenario in zip(scenarios, _load_all(scenarios, {}), strict=True):
+        _print_warnings(scenario)
+        strata = len({(row.corridor, row.period, row.form) for row in scenario.rows})
+        click.echo(f"{path}: valid; {strata} strata, {len(scenario.parameters)} parameter blocks, {scenario.draws:,} draws asked")
+
+
+@main.command()
+@click.argument("result", type=click.Path(path_type=Path))
+@click.option("--quantity", metavar="Q", help="Show one quantity for every form, as flow_gross_kg; a summary of several if omitted.")
+@click.option("--prob", type=float, default=0.9, show_default=True, metavar="P", help="Probability of the interval.")
+def show(result: Path, quantity: str | None, prob: float) -> None:
+    """Show a result as a table.
+
+    RESULT is a result folder, as sim run and sim list print it. Each cell is a median with its credible interval, to the digits
+    that the Monte Carlo error allows.
+    """
+    from . import results
+    from .units import closest
+
+    tree = results.open_result(result)
+    known = [str(name) for name in tree["quantiles"].data_vars]
+    if quantity is not None and quantity not in known:
+        near = closest(quantity, known)
+        raise click.BadParameter(
+            f"{quantity!r} is not a quantity.{f' Did you mean {near}?' if near else ''} There are {', '.join(known)}.",
+            param_hint="--quantity",
+        )
+    try:
+        results.credible_interval(tree["quantiles"], prob=prob)
+    except ResultError as error:
+        raise click.BadParameter(str(error), param_hint="--prob") from error
+    terminal = _is_terminal(sys.stdout)
+    click.echo(_summary(tree, prob, terminal=terminal) if quantity is None else _table_of_forms(tree, quantity, prob, terminal=terminal))
+
+
+@main.command(name="list")
+@click.argument("folder", metavar="[DIR]", default="results", type=click.Path(path_type=Path))
+def list_(folder: Path) -> None:
+    """List the results in a folder.
+
+    DIR is the folder of results, "results" if omitted. Every file is compared with its manifest.
+    """
+    from . import results
+
+    records = results.list_results(folder)
+    if not records:
+        click.echo(f"There are no results in {folder}.", err=True)
+        return
+    rows = [
+        (
+            record.name,
+            record.run_id,
+            record.created_at,
+            f"{record.draws:,}" if record.draws is not None else ABSENT,
+            record.state,
+            record.question,
+        )
+        for record in records
+    ]
+    header = ("name", "run", "created", "draws", "state", "question")
+    click.echo(_render(header, rows, numbers=[3], terminal=_is_terminal(sys.stdout)))
+    for record in records:
+        if record.damage:
+            click.echo(record.damage, err=True)
+
+
+@main.command(name="import-cbp")
+@click.argument("files", metavar="CSV...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--output", "-o", required=True, metavar="FILE", type=click.Path(path_type=Path), help="Evidence table to write.")
+@click.option("--drug", default="Fentanyl", show_default=True, help="Drug to import, by CBP's name.")
+def import_cbp(files: tuple[Path, ...], output: Path, drug: str) -> None:
+    """Turn CBP's published seizures into an evidence table.
+
+    CSV is one or more files of the data set Nationwide Drug Seizures, for different months.
+    """
+    from . import evidence
+
+    if output.exists() and any(file.exists() and output.samefile(file) for file in files):
+        raise click.BadParameter("it is one of the files to read; name another.", param_hint="--output")
+    table = evidence.import_cbp(files, drug=drug)
+    evidence.write_evidence(table, output)
+    for report in table.attrs["reports"]:
+        click.echo(report, err=True)
+    click.echo(f"{len(table)} rows of evidence on {drug}", err=True)
+    click.echo(str(output))
+
+
+@main.command()
+def schema() -> None:
+    """Print the JSON Schema of the scenario file.
+
+    Editors use it to complete and check a scenario while it is written.
+    """
+    from .scenario import json_schema
+
+    click.echo(json.dumps(json_schema(), indent=2))
+
+
+# ------------------------------------------------------------------------------------------------------------------ before a run
+
+
+def _load_all(paths: Sequence[Path], overrides: Mapping[str, Any]) -> list[Scenario]:
+    """Read every scenario; where any is wrong, print the mistakes of all and end with status 2."""
+    from .scenario import load_scenario
+
+    scenarios, problems = [], 0
+    for path in paths:
+        try:
+            scenarios.append(load_scenario(path, overrides=overrides))
+        except (ScenarioError, EvidenceError) as error:
+            problems += len(error.problems)
+            click.echo(str(error), err=True)
+    if problems:
+        click.echo(f"{problems} {'problem' if problems == 1 else 'problems'}; nothing was run.", err=True)
+        click.get_current_context().exit(WRONG_INPUT)
+    return scenarios
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuse a folder that cannot be made or written before an hour of work is spent on what goes there."""
+    try:
+        standing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+        if not standing.is_dir():
+            raise click.BadParameter(f"{standing} is a file, not a folder.", param_hint="--results")
+        if not os.access(standing, os.W_OK | os.X_OK):
+            raise click.BadParameter(f"{standing} may not be written.", param_hint="--results")
+    except OSError as error:
+        raise click.BadParameter(f"{folder} cannot be used: {error.strerror}.", param_hint="--results") from error
+
+
+def _print_plan(scenario: Scenario, final: Path) -> None:
+    from .matching import match
+    from .runner import plan
+
+    matched, _ = match(scenario)
+    planned = plan(scenario.draws, scenario.seed, scenario.sampler)
+    rows = [
+        ("scenario", scenario.name),
+        ("question", scenario.question),
+        ("corridors", ", ".join(scenario.corridors)),
+        ("groups", ", ".join(name for name, _ in scenario.groups) or "none"),
+        ("periods", ", ".join(scenario.periods)),
+        ("strata with evidence", str(len(matched.strata))),
+        ("parameter draws", f"{len(matched.draws)} from {len(scenario.parameters)} blocks"),
+        ("size of loads", _load_law(scenario.load_law, scenario.load_truncation)),
+        ("draws", f"{scenario.draws:,} asked, {planned.draws:,} used: {planned.replicates} x {planned.points:,} ({scenario.sampler})"),
+        ("draws kept", f"{scenario.keep_draws:,}"),
+        ("seed", str(scenario.seed)),
+        ("result", f"{final}{' (made before)' if final.exists() else ''}"),
+    ]
+    click.echo(_render(("", ""), rows, terminal=_is_terminal(sys.stderr)), err=True)
+    _print_warnings(scenario)
+
+
+def _print_warnings(scenario: Scenario) -> None:
+    for warning in scenario.warnings:
+        click.echo(f"Note: {warning}", err=True)
+
+
+@contextlib.contextmanager
+def _progress(name: str, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
+    """Show a bar on a terminal; nothing elsewhere, so that logs stay short."""
+    if quiet or not _is_terminal(sys.stderr):
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[made]} draws"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(name, total=None, made="0")
+        yield lambda done, total: bar.update(task, completed=done, total=total, made=f"{done:,}")
+
+
+# ------------------------------------------------------------------------------------------------------------------ tables
+
+
+def _is_terminal(stream: Any) -> bool:
+    with contextlib.suppress(AttributeError, ValueError):
+        return bool(stream.isatty())
+    return False
+
+
+def _render(header: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: Sequence[int] = (), terminal: bool) -> str:
+    """Return a table as text: as wide as the terminal, or as wide as it is where there is none to wrap for. `numbers` are set right."""
+    import io
+
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, show_header=any(header), pad_edge=False)
+    for index, name in enumerate(header):
+        table.add_column(name, justify="right" if index in numbers else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))  # labels are text, whatever brackets they hold
+    written = io.StringIO()
+    Console(file=written, force_terminal=terminal, width=None if terminal else 10_000, highlight=False).print(table)
+    return "\n".join(line.rstrip() for line in written.getvalue().splitlines() if line.strip())
+
+
+def _cells(tree: xr.DataTree, quantity: str, form: str, prob: float) -> list[tuple[str, str]]:
+    """Return (median, interval) as text for every corridor and period, in their order; fractions in percent."""
+    from .results import credible_interval
+
+    scale = 100.0 if quantity in FRACTIONS else 1.0
+    middle, bounds = [], []
+    for group in ("quantiles", "mcse"):
+        chosen = tree[group].to_dataset()[quantity].sel(form=form)
+        middle.append(scale * chosen.sel(quantile=0.5).to_numpy().ravel())
+        bounds.append(scale * credible_interval(chosen, prob=prob).to_numpy().reshape(-1, 2))
+    cells = []
+    for median, error, interval, errors in zip(*middle, *bounds, strict=True):
+        lower, upper = (format_number(*pair) for pair in zip(interval, errors, strict=True))
+        cells.append((format_number(median, error), ABSENT if lower == upper == ABSENT else f"{lower} to {upper}"))
+    return cells
+
+
+def _places(tree: xr.DataTree) -> list[tuple[str, str]]:
+    """Return (corridor, period) of every row of a table, in the order of `_cells`; groups are marked."""
+    labels = tree["quantiles"].coords
+    marked = zip(labels["corridor"].to_series(), labels["is_group"].to_series(), strict=True)
+    corridors = [f"{corridor} (group)" if is_group else str(corridor) for corridor, is_group in marked]
+    return [(corridor, str(period)) for corridor in corridors for period in labels["period"].to_series()]
+
+
+def _summary(tree: xr.DataTree, prob: float, *, terminal: bool) -> str:
+    """Return what was seized and what flowed, by corridor and period, and beneath it what the evidence cannot tell."""
+    gross, pure, flow, rate = (
+        _cells(tree, quantity, "all", prob) for quantity in ("seized_gross_kg", "seized_pure_kg", "flow_pure_kg", "interdiction_rate")
+    )
+    interval = f"{100 * prob:g} % interval"
+    header = ("corridor", "period", "seized gross, kg", "seized pure, kg", "flow pure, kg", interval, "interdicted, %", interval)
+    rows = [(*place, gross[row][0], pure[row][0], *flow[row], *rate[row]) for row, place in enumerate(_places(tree))]
+    question = str(tree.attrs["title"])
+    return "\n\n".join([question, _render(header, rows, numbers=range(2, 8), terminal=terminal), *_caveats(tree)])
+
+
+def _table_of_forms(tree: xr.DataTree, quantity: str, prob: float, *, terminal: bool) -> str:
+    """Return the medians and intervals of one quantity, by corridor, period and form."""
+    variable = tree["quantiles"].to_dataset()[quantity]
+    forms = [str(form) for form in variable["form"].to_series()]
+    columns = [_cells(tree, quantity, form, prob) for form in forms]
+    header = ["corridor", "period", *(text for form in forms for text in (form, f"{100 * prob:g} % interval"))]
+    rows = [(*place, *(text for column in columns for text in column[row])) for row, place in enumerate(_places(tree))]
+    unit = "%" if quantity in FRACTIONS else variable.attrs["units"]
+    title = f"{quantity}: {variable.attrs['long_name']}" + (f", {unit}" if unit != "1" else "")
+    return "\n\n".join([title, _render(header, rows, numbers=range(2, len(header)), terminal=terminal)])
+
+
+def _caveats(tree: xr.DataTree) -> list[str]:
+    """Return what a reader must know before believing the table, each as a paragraph: judgements, assumptions, cuts, what is missing."""
+    import textwrap
+
+    texts = []
+    blocks = tree["parameters"].to_dataset()[["name", "basis"]].to_dataframe()
+    judged = dict.fromkeys(blocks["name"][blocks["basis"] == "elicited"])
+    if judged:
+        texts.append(f"Judged, not measured: {', '.join(judged)}. The intervals are no better than these judgements.")
+    model = tomllib.loads(str(tree.attrs["scenario"]))["model"]
+    texts.append(f"The law of the sizes of loads is assumed: {_load_law(model['load_law'], model['load_truncation'])}.")
+    texts += [f"Note: {warning}." for warning in str(tree.attrs.get("warnings", "")).splitlines()]
+    for name, share in tree["diagnostics"].data_vars.items():
+        if str(name).endswith(("_cut_share", "_limited_share")) and share.max() > 0:
+            labels = [str(label) for label in share.stack(cell=share.dims).idxmax("cell").item()]
+            what, colon, judgement = str(share.attrs["long_name"]).removeprefix("share of draws in which ").partition(":")
+            texts.append(
+                f"{what[:1].upper()}{what[1:]} in up to {_percent(float(share.max()))} of draws ({', '.join(labels)}){colon}{judgement}."
+            )
+    for quantity, variable in tree["quantiles"].data_vars.items():
+        if "undefined_share" in variable.attrs:
+            texts.append(
+                f"{quantity} is 0/0 in up to {_percent(variable.attrs['undefined_share'])} of the draws of a cell; these are left out."
+            )
+    without: dict[str, list[str]] = {}
+    for quantity, variable in tree["moments"].data_vars.items():
+        if "note" in variable.attrs:
+            without.setdefault(str(variable.attrs["note"]), []).append(str(quantity))
+    texts += [f"No mean, or no standard deviation, in some cells of {', '.join(names)}: {note}." for note, names in without.items()]
+    missing = json.loads(str(tree.attrs.get("members_missing", "{}")))
+    for group, periods in missing.items():
+        lacks = "; ".join(f"{', '.join(members)} in {period}" for period, members in periods.items())
+        texts.append(f"{group} is summed without {lacks}: there is no evidence there.")
+    return [textwrap.fill(text, 100, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False) for text in texts]
+
+
+def _load_law(law: str, truncation: float) -> str:
+    if law != "lognormal":
+        return law
+    bound = "no load is too large" if math.isinf(truncation) else f"none above {truncation:g} standard deviations of the log"
+    return f"lognormal, {bound}"
+
+
+def _percent(share: float) -> str:
+    return "0.1 %" if share < 0.001 else f"{100 * share:.2g} %"  # said after "up to"
+
+
+def _pace(tree: xr.DataTree) -> str:
+    draws, seconds = int(tree.attrs["draws"]), float(tree.attrs["seconds"])
+    return f"{draws:,} draws in {seconds:.1f} s, {draws / seconds:,.0f} a second."
