@@ -317,39 +317,45 @@ def _tail_of_sum(ya, guide_a, yb, guide_b, s, share, upper, log_tail, nodes, wei
 
 @kernel
 def _add_loads(ya, guide_a, yb, guide_b, share, guess, scores, targets, log_tail, nodes, weights, out):
-    """Write the log quantile function of A + B at every score of the grid, by secant steps on log s, from the median outwards.
+    """Write the log quantile function of A + B at every score of the grid, by bracketed secant steps on log s, from the median outwards.
 
-    The first point is `guess` as corrected at the scores before, the first slope that of `guess`: two evaluations do for most scores.
-    Where a deep tail of a narrow law leaves nothing but rounding, the first point stands.
+    The first point is `guess` as corrected at the scores before, the first slope that of `guess`: two evaluations do for most scores. The
+    bracket is what keeps order where a truncated law has plateaus (the greatest load alone, two of them, ...).
     """
     n = scores.size
     centre = n // 2
+    least = log(exp(ya[0]) + exp(yb[0]))
+    greatest = log(exp(ya[n - 1]) + exp(yb[n - 1]))
     for order in range(n):
         j = centre + order if order < n - centre else n - 1 - order
         back = -1 if j > centre else 1
         upper = scores[j] > 0.0
-        start = guess[j]
+        low = least if j <= centre else out[j - 1]
+        high = greatest if j >= centre else out[j + 1]
+        y = guess[j]
         if abs(j - centre) > 1:
-            start += 2.0 * (out[j + back] - guess[j + back]) - (out[j + 2 * back] - guess[j + 2 * back])
+            y += 2.0 * (out[j + back] - guess[j + back]) - (out[j + 2 * back] - guess[j + 2 * back])
         elif j != centre:
-            start += out[j + back] - guess[j + back]
+            y += out[j + back] - guess[j + back]
         slope = (targets[j + back] - targets[j]) / (guess[j + back] - guess[j])
-        y0 = start
-        g0 = log(max(_tail_of_sum(ya, guide_a, yb, guide_b, exp(y0), share, upper, log_tail, nodes, weights), 1e-300)) - targets[j]
-        y1 = y0 - min(max(g0 / slope, -1.0), 1.0)
-        for _ in range(12):
-            g1 = log(max(_tail_of_sum(ya, guide_a, yb, guide_b, exp(y1), share, upper, log_tail, nodes, weights), 1e-300)) - targets[j]
-            if abs(g1) < 1e-9 or g1 == g0:
+        before = np.inf
+        g_before = 0.0
+        for _ in range(60):
+            if not low < y < high:
+                y = 0.5 * (low + high)
+            g = log(max(_tail_of_sum(ya, guide_a, yb, guide_b, exp(y), share, upper, log_tail, nodes, weights), 1e-300)) - targets[j]
+            if (g > 0.0) == upper:
+                low = y
+            else:
+                high = y
+            if before < np.inf and g != g_before:
+                slope = (g - g_before) / (y - before)
+            before, g_before = y, g
+            step = -g / slope
+            y += step
+            if (abs(step) < 1e-4 and low < y < high) or high - low < 1e-9:
                 break
-            step = min(max(-g1 * (y1 - y0) / (g1 - g0), -1.0), 1.0)
-            y0, g0 = y1, g1
-            y1 += step
-            if abs(step) < 1e-4:
-                break
-        trusted = 0.5 * abs(guess[j + back] - guess[j]) if abs(j - centre) > 1 else np.inf
-        out[j] = y1 if abs(y1 - start) < trusted else start
-    for j in range(1, n):
-        out[j] = max(out[j], out[j - 1])
+        out[j] = min(max(y, low), high)
 
 
 def truncated_scores(z: np.ndarray, truncation: float) -> np.ndarray:
