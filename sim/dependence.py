@@ -193,7 +193,7 @@ def _definite(
             return [
                 Problem(
                     path=(*block.path, "correlation"),
-                    came=f"correlation = {block.correlation:g} of {k} draws is not positive semidefinite (smallest eigenvalue {smallest:.4g})",
+                    came=f"correlation = {block.correlation:g} of {k} draws is impossible: smallest eigenvalue {smallest:.4g}",
                     allowed=f"an exchangeable correlation of {k} draws is at least -1/{k - 1}",
                     advice=f"the nearest feasible value is {-1.0 / (k - 1):.4g}",
                 )

@@ -160,7 +160,9 @@ def unused(scenario: Scenario, matched: Match) -> list[Problem]:
             reached.setdefault(draw.block.id, set()).add((stratum.key[0], stratum.key[1], form))
     for block in scenario.parameters:
         kind = PARAMETERS[block.name]
-        if (kind.load_law is not None and kind.load_law != scenario.load_law) or (block.name == "load_median" and scenario.load_law == "copy"):
+        if (kind.load_law is not None and kind.load_law != scenario.load_law) or (
+            block.name == "load_median" and scenario.load_law == "copy"
+        ):
             continue
         places = reached.get(block.id, set())
         if not places:

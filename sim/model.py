@@ -129,7 +129,7 @@ def check(scenario: Scenario, *, allow_unused: bool = False) -> list[Problem]:
     if scenario.load_law == "copy":
         problems += [
             Problem(
-                came=f"{row.where or 'an evidence row'}: n_events = {'blank' if row.n_events is None else row.n_events} with load_law = \"copy\"",
+                came=f'{row.where or "an evidence row"}: n_events = {"blank" if row.n_events is None else row.n_events} with load_law = "copy"',
                 allowed="every row must stand for one seizure (n_events = 1) or none",
                 advice="give one row for each seizure, or choose another load_law",
                 path=("model", "load_law"),
@@ -286,7 +286,7 @@ def _strata(
             for part in range(1 if column < border.SLOT_SHARE_SEIZED else 2):
                 wanted.setdefault(f"{label}|{_SLOT_NAMES[column]}-{part}", []).append(("slot", j, column + part))
         # Rows are numbered by what they say: their order in a file names no stream.
-        for i, row in enumerate(sorted(stratum.rows, key=lambda row: repr(replace(row, where='')))):
+        for i, row in enumerate(sorted(stratum.rows, key=lambda row: repr(replace(row, where="")))):
             if row.n_events is None:
                 span = math.log((row.n_max + 1) / row.n_min)
                 unknown.append((f"{label}|events-{i}", math.log(row.n_min), span))
@@ -517,6 +517,7 @@ def _value_everywhere(strata: Iterable[Stratum], name: str) -> float | None:
 
 
 # --- means that do not exist -----------------------------------------------------------------------------------------------------
+
 
 def _tail_indices(scenario: Scenario, matched: Match) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     """Return the tail index of every result (n, p, f, q), the number of the reason for it, and the reasons.

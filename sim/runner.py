@@ -422,9 +422,7 @@ def simulate(model: Model, *, threads: int | None = None, progress: Progress | N
         mean_mcse=mean_mcse,
         undefined_share=undefined,
         notes=notes,
-        kept={
-            name: np.moveaxis(array, (-2, -1), (0, 1)) for name, array in answers(np.moveaxis(estimates.kept, -1, 0)).items()
-        }
+        kept={name: np.moveaxis(array, (-2, -1), (0, 1)) for name, array in answers(np.moveaxis(estimates.kept, -1, 0)).items()}
         if scenario.keep_draws
         else {},
         kept_parameters=estimates.kept_inputs[:, :, : len(model.draws)],
