@@ -1,0 +1,484 @@
+"""The command line: streams, exit statuses, what is written and what is not, and digits that the Monte Carlo error carries."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+import xarray as xr
+from cli.wrong_files import CASES, VALID, WrongFiles
+from click.testing import CliRunner, Result
+from hypothesis import given
+from hypothesis import strategies as st
+from test_results import make_run
+
+from sim import evidence, results
+from sim.cli import format_number, main
+from sim.errors import SimError
+from sim.matching import match
+from sim.records import Scenario
+from sim.results import open_result, save_result, to_tree
+from sim.scenario import load_scenario
+
+ROOT = Path(__file__).parents[2]
+
+
+def sim(*arguments: object) -> Result:
+    """Run a command in this process. An exception that is not an exit is a failure of the test, as it would be a traceback."""
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments], prog_name="sim")
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def spawn(*arguments: object, code: str | None = None, **kwargs: object) -> subprocess.Popen[str]:
+    """Start `python -m sim`, or `code`, in a process of its own."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "tests")))}
+    command = [sys.executable, *(["-m", "sim"] if code is None else ["-c", code]), *(str(argument) for argument in arguments)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | kwargs
+    return subprocess.Popen(command, env=environment, text=True, **pipes)  # type: ignore[call-overload,no-any-return]
+
+
+def synthetic(scenario: Scenario, seed: int = 0) -> xr.DataTree:
+    """A tree with the labels of the scenario and made-up numbers."""
+    strata = {(row.corridor, row.period, row.form): 1.5 for row in scenario.rows}
+    run = make_run(scenario, seed=seed, kept=0)
+    return to_tree(scenario, run, draws=match(scenario)[0].draws, seized_gross_kg=strata)
+
+
+@pytest.fixture
+def scenario(tmp_path: Path) -> Path:
+    folder = tmp_path / "input"
+    folder.mkdir()
+    return WrongFiles(name="valid", files=VALID, fragments=()).write(folder)
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> list[Scenario]:
+    """Put made-up numbers in the place of the engine; the list grows with each scenario that is run."""
+    ran: list[Scenario] = []
+
+    def run(scenario: Scenario, threads: int | None = None, progress: object = None) -> xr.DataTree:
+        ran.append(scenario)
+        return synthetic(scenario)
+
+    monkeypatch.setattr(results, "run", run)
+    return ran
+
+
+@pytest.fixture
+def made(scenario: Path, tmp_path: Path, engine: list[Scenario]) -> Path:
+    """A result folder."""
+    outcome = sim("run", scenario, "--results", tmp_path / "results", "--quiet")
+    assert outcome.exit_code == 0, outcome.stderr
+    return Path(outcome.stdout.strip())
+
+
+def everything_below(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+# ------------------------------------------------------------------------------------------------------------------ numbers
+
+
+@pytest.mark.parametrize(
+    ("number", "mcse", "shown"),
+    [
+        (1234.567, 3.0, "1,230"),
+        (1234.567, 1.0, "1,235"),
+        (1234.567, 1.0001, "1,230"),
+        (1234.567, 0.001, "1,235"),
+        (0.0123456, 0.0002, "0.012"),
+        (0.0123456, 0.001, "0.012"),
+        (0.0123456, 1e-9, "0.01235"),
+        (21148.0, 0.0, "21,148"),
+        (19.5226, 0.0, "19.52"),
+        (0.0, 0.0, "0"),
+        (0.0, 0.5, "0"),
+        (3.0, 20.0, "~0"),
+        (-3.0, 20.0, "~0"),
+        (7.0, 10.0, "10"),
+        (9.9996, 0.0001, "10.00"),
+        (99.96, 0.1, "100.0"),
+        (-41.26, 0.1, "-41.3"),
+        (34.7, math.nan, "30"),
+        (96.0, math.inf, "100"),
+        (math.nan, 0.1, "–"),
+        (math.nan, math.nan, "–"),
+        (math.inf, math.nan, "inf"),
+        (-math.inf, 0.0, "-inf"),
+        (1.23456e18, 1e15, "1.235e+18"),
+        (1.23456e-9, 1e-13, "1.235e-9"),
+        (5e-324, 0.0, "5.000e-324"),
+    ],
+)
+def test_format_number(number: float, mcse: float, shown: str) -> None:
+    assert format_number(number, mcse) == shown
+
+
+finite = st.floats(min_value=-1e14, max_value=1e14).filter(lambda number: number == 0 or abs(number) > 1e-5)
+
+
+@given(number=finite, mcse=st.floats(min_value=1e-12, max_value=1e12))
+def test_no_more_digits_than_the_error_carries(number: float, mcse: float) -> None:
+    """What is shown is a multiple of the smallest power of ten that is no less than the error, of at most four digits, and the nearest."""
+    exact, unit = Decimal(repr(number)), Decimal("1e-12")
+    while unit < Decimal(repr(mcse)):
+        unit *= 10
+    shown = format_number(number, mcse).replace(",", "")
+    read = Decimal(0) if shown == "~0" else Decimal(shown)
+    assert read % unit == 0
+    assert len(str(read).replace(".", "").lstrip("-0").rstrip("0")) <= 4
+    assert abs(read - exact) <= max(unit, abs(exact) / 1000) / 2
+    assert (shown == "~0") == (read == 0 != number)
+
+
+# ------------------------------------------------------------------------------------------------------------------ run
+
+
+def test_run_prints_the_folder_and_nothing_else_on_standard_output(scenario: Path, tmp_path: Path, engine: list[Scenario]) -> None:
+    outcome = sim("run", scenario, "--results", tmp_path / "results")
+    (ran,) = engine
+    folder = tmp_path / "results" / "two-borders" / results.run_id(ran)
+    assert (outcome.exit_code, outcome.stdout) == (0, f"{folder}\n")
+    assert open_result(folder).attrs["run_id"] == folder.name
+    for words in ("seized gross, kg", "flow pure, kg", "90 % interval", "interdicted, %", "all-borders (group)", "draws in 0.2 s"):
+        assert words in outcome.stderr
+    for caveat in ("Judged, not measured: detection_rate", "none above 3 standard deviations", "0/0 in up to 50 %", "no mean exists"):
+        assert caveat in " ".join(outcome.stderr.split())
+
+
+def test_a_finished_run_is_not_made_again(scenario: Path, tmp_path: Path, engine: list[Scenario], made: Path) -> None:
+    again = sim("run", scenario, "--results", tmp_path / "results")
+    assert len(engine) == 1
+    assert again.stdout == f"{made}\n"
+    assert "made before" in again.stderr
+    (made / "result.nc").write_bytes(b"")
+    damaged = sim("run", scenario, "--results", tmp_path / "results")
+    assert (damaged.exit_code, damaged.stdout) == (1, "")
+    assert "result.nc: the file is damaged" in damaged.stderr
+
+
+def test_quiet(scenario: Path, tmp_path: Path, engine: list[Scenario]) -> None:
+    outcome = sim("run", scenario, "--results", tmp_path / "results", "--quiet")
+    assert outcome.stderr == ""
+    assert len(outcome.stdout.splitlines()) == 1
+
+
+def test_draws_seed_and_set_reach_the_scenario_and_its_identity(scenario: Path, tmp_path: Path, engine: list[Scenario]) -> None:
+    common = ("run", scenario, "--results", tmp_path / "results", "-q")
+    folders = {
+        sim(*common, *extra).stdout
+        for extra in (
+            (),
+            ("--draws", "1e4"),
+            ("--draws", "20_000", "--seed", 2**64 - 1),
+            ("--seed", "0"),
+            ("--set", "run.sampler=philox"),
+            ("--set", "model.event_prior = 1.0", "--set", "model.load_truncation=inf"),
+        )
+    }
+    assert len(folders) == 6
+    assert [(ran.draws, ran.seed) for ran in engine[:4]] == [(4096, 43), (10_000, 43), (20_000, 2**64 - 1), (4096, 0)]
+    assert engine[4].sampler == "philox"
+    assert (engine[5].event_prior, engine[5].load_truncation) == (1.0, math.inf)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--draws", "0"), "'0' is not a whole number from 1"),
+        (("--draws", "1.5"), "'1.5' is not a whole number"),
+        (("--draws", "nan"), "'nan' is not a whole number"),
+        (("--draws", "many"), "'many' is not a whole number"),
+        (("--draws", "1e999999999"), "is not a whole number"),
+        (("--seed", "-1"), "'-1' is not a whole number from 0"),
+        (("--seed", str(2**64)), "is not a whole number from 0"),
+        (("--threads", "0"), "0 is not in the range"),
+        (("--set", "run.seed"), "is not PATH=VALUE"),
+        (("--set", "run.seed="), "is not PATH=VALUE"),
+        (("--set", "=1"), "is not PATH=VALUE"),
+        (("--set", "run.seed=1", "--set", "run.seed=2"), "set twice"),
+        (("--set", "run.seed=1", "--seed", "2"), "--seed and --set set the same entry"),
+        (("--set", "run.seed='x"), "neither a TOML value nor a bare word"),
+        (("--set", "name=two words"), "neither a TOML value nor a bare word"),
+        (("--set", "name=1\nit2 = 3"), "neither a TOML value nor a bare word"),
+        (("--set", "modle.load_law=gamma"), "there is no such path"),
+        (("--set", "model.load_law=gama"), "gama"),
+        (("--frobnicate",), "No such option"),
+    ],
+)
+def test_a_wrong_command_line_writes_nothing(
+    scenario: Path, tmp_path: Path, engine: list[Scenario], arguments: tuple[str, ...], message: str
+) -> None:
+    outcome = sim("run", scenario, "--results", tmp_path / "results", *arguments)
+    assert (outcome.exit_code, outcome.stdout) == (2, "")
+    assert message in outcome.stderr
+    assert engine == []
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_wrong_files_end_with_status_2_and_nothing_on_disk(case: WrongFiles, tmp_path: Path, engine: list[Scenario]) -> None:
+    folder = tmp_path / "input"
+    folder.mkdir()
+    path = case.write(folder)
+    before = everything_below(tmp_path)
+    for command in (("run", path, "--results", tmp_path / "results"), ("validate", path)):
+        outcome = sim(*command)
+        assert (outcome.exit_code, outcome.stdout) == (2, "")
+        for fragment in case.fragments:
+            assert fragment in outcome.stderr
+        assert "Traceback" not in outcome.stderr
+        assert outcome.stderr.endswith("nothing was run.\n")
+    assert everything_below(tmp_path) == before
+    assert engine == []
+
+
+def test_all_scenarios_are_checked_before_the_first_is_run(scenario: Path, tmp_path: Path, engine: list[Scenario]) -> None:
+    outcome = sim("run", scenario, tmp_path / "absent.toml", tmp_path / "input" / "sources.toml", "--results", tmp_path / "results")
+    assert (outcome.exit_code, outcome.stdout) == (2, "")
+    assert "absent.toml" in outcome.stderr
+    assert "sources.toml" in outcome.stderr
+    assert engine == []
+
+
+def test_one_failed_run_does_not_stop_the_others(scenario: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = scenario.parent / "other.toml"
+    other.write_text(scenario.read_text(encoding="utf-8").replace("two-borders", "other-borders"), encoding="utf-8")
+
+    def run(scenario: Scenario, threads: int | None = None, progress: object = None) -> xr.DataTree:
+        if scenario.name == "two-borders":
+            raise SimError("flow_pure_kg of east is not a number in 3 draws")
+        return synthetic(scenario)
+
+    monkeypatch.setattr(results, "run", run)
+    outcome = sim("run", scenario, other, "--results", tmp_path / "results")
+    assert outcome.exit_code == 1
+    assert "two-borders failed: flow_pure_kg of east is not a number" in outcome.stderr
+    assert "other-borders" in outcome.stdout
+    assert len(outcome.stdout.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("fault", "status"), [(KeyboardInterrupt, 130), (MemoryError, 1)])
+def test_interruption_and_lack_of_memory(
+    scenario: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: type[BaseException], status: int
+) -> None:
+    def run(scenario: Scenario, threads: int | None = None, progress: object = None) -> xr.DataTree:
+        raise fault
+
+    monkeypatch.setattr(results, "run", run)
+    outcome = sim("run", scenario, "--results", tmp_path / "results")
+    assert (outcome.exit_code, outcome.stdout) == (status, "")
+    assert outcome.stderr.strip()
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_results_folder_that_is_a_file_is_refused_before_the_run(scenario: Path, tmp_path: Path, engine: list[Scenario]) -> None:
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file", tmp_path / "file" / "deeper"):
+        outcome = sim("run", scenario, "--results", folder)
+        assert outcome.exit_code == 2
+        assert "is a file" in outcome.stderr
+    assert sim("run", scenario, "--results", "x" * 5000).exit_code == 2
+    assert engine == []
+
+
+def test_a_full_disk_ends_with_status_1_and_leaves_nothing(
+    scenario: Path, tmp_path: Path, engine: list[Scenario], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    outcome = sim("run", scenario, "--results", tmp_path / "results")
+    assert (outcome.exit_code, outcome.stdout) == (1, "")
+    assert "No space left on device; nothing was left behind. Free" in outcome.stderr
+    assert not (tmp_path / "results").exists()
+
+
+def test_dry_run_shows_the_plan_and_writes_nothing(scenario: Path, tmp_path: Path, engine: list[Scenario]) -> None:
+    outcome = sim("run", scenario, "--results", tmp_path / "results", "--draws", "5000", "--dry-run")
+    assert outcome.exit_code == 0
+    plan = " ".join(outcome.stderr.split())
+    for words in ("two-borders", "5,000 asked, 5,120 used: 20 x 256 (sobol)", "east, west", "strata with evidence 4", "seed 43"):
+        assert words in plan
+    assert engine == []
+    assert not (tmp_path / "results").exists()
+    sim("run", scenario, "--results", tmp_path / "results", "--draws", "5000", "-q")
+    assert outcome.stdout == sim("run", scenario, "--results", tmp_path / "results", "--draws", "5000", "--dry-run", "-q").stdout
+    assert Path(outcome.stdout.strip()).is_dir()
+
+
+# ------------------------------------------------------------------------------------------------------------------ the others
+
+
+def test_validate(scenario: Path) -> None:
+    outcome = sim("validate", scenario)
+    assert outcome.exit_code == 0
+    assert outcome.stdout.startswith(f"{scenario}: valid; 4 strata")
+
+
+def test_show(made: Path) -> None:
+    tree = open_result(made)
+    outcome = sim("show", made)
+    assert (outcome.exit_code, outcome.stderr) == (0, "")
+    assert outcome.stdout.startswith("How much?")
+    cell = {"corridor": "west", "period": "FY2023", "form": "all"}
+    median, error = (float(tree[group]["flow_pure_kg"].sel(cell | {"quantile": 0.5})) for group in ("quantiles", "mcse"))
+    (line,) = (line for line in outcome.stdout.splitlines() if line.split()[:2] == ["west", "FY2023"])
+    assert format_number(median, error) in line.split()
+    assert "–" in next(line for line in outcome.stdout.splitlines() if line.split()[:2] == ["west", "FY2024"])  # made-up absence
+
+
+def test_show_one_quantity(made: Path) -> None:
+    outcome = sim("show", made, "--quantity", "interdiction_rate", "--prob", "0.5")
+    assert outcome.exit_code == 0
+    assert outcome.stdout.startswith("interdiction_rate: seized pure mass / flow of pure mass, %")
+    for words in ("powder", "pill", "all", "50 % interval"):
+        assert words in outcome.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--quantity", "flow_pure"), "Did you mean flow_pure_kg?"),
+        (("--prob", "0.94"), "The nearest is 0.95"),
+        (("--prob", "90"), "The nearest is 0.99"),
+        (("--prob", "nan"), "allow 0.5"),
+    ],
+)
+def test_show_with_a_wrong_option(made: Path, arguments: tuple[str, str], message: str) -> None:
+    outcome = sim("show", made, *arguments)
+    assert (outcome.exit_code, outcome.stdout) == (2, "")
+    assert message in " ".join(outcome.stderr.split())
+
+
+def test_show_of_a_damaged_or_absent_result(made: Path, tmp_path: Path) -> None:
+    (made / "scenario.toml").write_text("", encoding="utf-8")
+    for path, message in ((made, "scenario.toml: the file is damaged"), (tmp_path / "nothing", "there is no such folder")):
+        outcome = sim("show", path)
+        assert (outcome.exit_code, outcome.stdout) == (1, "")
+        assert message in outcome.stderr
+
+
+def test_list(made: Path, tmp_path: Path) -> None:
+    broken = shutil.copytree(made, made.parent / "0123456789ab")
+    (broken / "result.nc").unlink()
+    outcome = sim("list", tmp_path / "results")
+    assert outcome.exit_code == 0
+    lines = {line.split()[1]: line for line in outcome.stdout.splitlines() if line.split()[:1] == ["two-borders"]}
+    assert "done" in lines[made.name]
+    assert "How much?" in lines[made.name]
+    assert "damaged" in lines["0123456789ab"]
+    assert "result.nc: the file is missing" in outcome.stderr
+    assert "no results" in sim("list", tmp_path / "nowhere").stderr
+
+
+def test_schema() -> None:
+    outcome = sim("schema")
+    assert outcome.exit_code == 0
+    assert json.loads(outcome.stdout)["$schema"].startswith("https://json-schema.org/")
+
+
+def test_import_cbp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import pandas as pd
+
+    table = pd.DataFrame({"corridor": ["north"], "amount": [1.5]})
+    table.attrs["reports"] = ["Two events have no weight."]
+    asked: list[object] = []
+    monkeypatch.setattr(evidence, "import_cbp", lambda files, drug: asked.append((files, drug)) or table)
+    source, target = tmp_path / "raw.csv", tmp_path / "evidence.csv"
+    source.write_text("")
+    outcome = sim("import-cbp", source, "-o", target, "--drug", "Heroin")
+    assert (outcome.exit_code, outcome.stdout) == (0, f"{target}\n")
+    assert asked == [((source,), "Heroin")]
+    assert "Two events have no weight." in outcome.stderr
+    assert target.read_text(encoding="utf-8") == "corridor,amount\nnorth,1.5\n"
+    refused = sim("import-cbp", source, "-o", source)
+    assert refused.exit_code == 2
+    assert "one of the files to read" in refused.stderr
+
+
+def test_import_cbp_of_a_wrong_file(tmp_path: Path) -> None:
+    outcome = sim("import-cbp", tmp_path / "absent.csv", "-o", tmp_path / "evidence.csv")
+    assert (outcome.exit_code, outcome.stdout) == (2, "")
+    assert "absent.csv" in outcome.stderr
+    assert everything_below(tmp_path) == []
+    assert sim("import-cbp", "x.csv").exit_code == 2
+
+
+@pytest.mark.parametrize("command", ["run", "validate", "show", "list", "import-cbp", "schema"])
+def test_help(command: str) -> None:
+    assert f"  {command} " in sim("--help").stdout
+    outcome = sim(command, "--help")
+    assert outcome.exit_code == 0
+    assert outcome.stdout.startswith(f"Usage: sim {command}")
+
+
+def test_version_and_no_command() -> None:
+    assert sim("--version").stdout.startswith("sim ")
+    assert sim().exit_code == 2
+    assert sim("frobnicate").exit_code == 2
+
+
+# ------------------------------------------------------------------------------------------------------------------ real processes
+
+
+def test_a_closed_pipe_is_quiet(made: Path) -> None:
+    with spawn("show", made) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()  # as `| head -0` does
+        err = process.stderr.read()
+        process.stdout = None
+        process.wait(timeout=120)
+    assert (process.returncode, err) == (0, "")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_ctrl_c_ends_with_status_130(scenario: Path, tmp_path: Path) -> None:
+    """A real SIGINT in the middle of a run, here one that would take for ever."""
+    code = """
+import sys, time
+from sim import cli, results
+def run(*_, **__):
+    print("running", file=sys.stderr, flush=True)
+    time.sleep(600)
+results.run = run
+cli.main(prog_name="sim")
+"""
+    with spawn("run", scenario, "--results", tmp_path / "results", code=code) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == "running\n"
+        time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=120)
+    assert (process.returncode, out) == (130, "")
+    assert err == "Interrupted; nothing was left half-written.\n"
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_scenario_runs_from_the_shell_and_its_scenario_toml_gives_the_same_run(scenario: Path, tmp_path: Path) -> None:
+    """The whole way, with the engine: status, streams, and the identity of what was written."""
+    with spawn("run", scenario, "--results", tmp_path / "results", "--draws", "64", "--threads", "1") as process:
+        out, err = process.communicate(timeout=600)
+    assert process.returncode == 0, err
+    folder = Path(out.strip())
+    tree = open_result(folder)
+    assert tree.attrs["draws_asked"] == 64
+    assert float(tree["quantiles"]["flow_pure_kg"].sel(corridor="west", period="FY2023", form="all", quantile=0.5)) > 0
+    assert results.run_id(load_scenario(folder / "scenario.toml")) == folder.name
+    assert "~" not in out
+    with pytest.raises(FileExistsError):
+        (tmp_path / "results").mkdir()
+    assert save_result(tree, tmp_path / "results") == folder
