@@ -12,24 +12,9 @@ from . import distributions
 from .dependence import Draw
 from .errors import Problem
 from .inputs import compile_inputs, only_value
-from .kernels import border, counts, quantiles, streams
+from .kernels import border, counts, quantiles
 from .matching import Match, Stratum, match, unused
-from .records import (
-    DIMENSIONS,
-    PARAMETERS,
-    QUANTITIES,
-    RESULT_FORMS,
-    Correlation,
-    Parameter,
-    ParameterKind,
-    Quantity,
-    Scenario,
-)
-
-__all__ = [
-    "ABSENT", "DIAGNOSTICS", "DIMENSIONS", "PARAMETERS", "QUANTITIES", "RESULT_FORMS", "Correlation", "Model", "Parameter", "ParameterKind", "Quantity",
-    "Scenario", "ZERO", "check", "compile_model", "warnings",
-]  # fmt: skip
+from .records import PARAMETERS, QUANTITIES, RESULT_FORMS, Quantity, Scenario
 
 ABSENT, ZERO = -1, -2  # instead of the number of a summary
 
@@ -91,7 +76,7 @@ class Model:
     summary            (n, p, f, q) summary that answers, ABSENT, or ZERO
     factor             (n, p, f, q) what to multiply it by (a constant dose, 1 elsewhere)
     n_summaries        summaries in play
-    tail_index         (n, p, f, q) index alpha of P(1/Y < x) ~ x^alpha: a mean exists above 1, its error above 2, an sd above 2, its error above 4
+    tail_index         (n, p, f, q) alpha with P(Y > y) ~ y^-alpha: a mean exists above 1, its error above 2, an sd above 2, its error above 4
     reason             (n, p, f, q) why the index is what it is, a number into `reasons`
     prior_share        (n, p)
     cells              (corridor, period) of each row of the kernel's inland counters
@@ -129,7 +114,7 @@ def check(scenario: Scenario, *, allow_unused: bool = False) -> list[Problem]:
     if scenario.load_law == "copy":
         problems += [
             Problem(
-                came=f'{row.where or "an evidence row"}: n_events = {"blank" if row.n_events is None else row.n_events} with load_law = "copy"',
+                came=f"n_events = {'blank' if row.n_events is None else row.n_events} at {row.where or 'an evidence row'} with load_law copy",
                 allowed="every row must stand for one seizure (n_events = 1) or none",
                 advice="give one row for each seizure, or choose another load_law",
                 path=("model", "load_law"),
@@ -172,7 +157,7 @@ def _check_scales(scenario: Scenario, matched: Match) -> list[Problem]:
 
 
 def warnings(scenario: Scenario) -> tuple[str, ...]:
-    """Return what a reader must know before believing the numbers: a prior that speaks for the evidence, a copula that is not independence."""
+    """Return what a reader must know first: a prior that speaks for the evidence, a copula that is not independence."""
     matched, _ = match(scenario)
     texts = []
     names = [*scenario.corridors, *(group for group, _ in scenario.groups)]
@@ -590,7 +575,7 @@ def _concerns(which: str, quantity: str) -> bool:
 
 
 def _scale_indices(scenario: Scenario, matched: Match) -> dict[tuple[str, str, str], list[tuple[float, str]]]:
-    """Return (index, why) by stratum for the scale s = T_B / Z: kappa n_B of gamma loads, and an unbounded load_log_sd without truncation."""
+    """Return (index, why) by stratum for s = T_B / Z: kappa n_B of gamma loads, an unbounded load_log_sd without truncation."""
     found: dict[tuple[str, str, str], list[tuple[float, str]]] = {}
     for _, _, strata in _scale_blocks(scenario, matched):
         causes: list[tuple[float, str]] = []

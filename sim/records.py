@@ -43,7 +43,13 @@ PARAMETERS: Mapping[str, ParameterKind] = {
         unit="1", low=0, high=1, open_low=False, default=None, meaning="share of the gross mass of an unrecorded stratum that is pills"
     ),
     "purity_cv": ParameterKind(
-        unit="1", low=0, high=_INF, open_low=False, default=0.0, meaning="spread of purity between seizures (sd / mean)", by_result_form=True
+        unit="1",
+        low=0,
+        high=_INF,
+        open_low=False,
+        default=0.0,
+        meaning="spread of purity between seizures (sd / mean)",
+        by_result_form=True,
     ),
     "purity_mass_weighting": ParameterKind(
         unit="1", low=0, high=_INF, open_low=True, default=1.0, meaning="mass-weighted / count-weighted mean purity", by_result_form=True

@@ -14,7 +14,8 @@ import numpy as np
 
 from .errors import Problem, SimError
 from .kernels import border, streams, summaries
-from .model import ABSENT, QUANTITIES, RESULT_FORMS, ZERO, Model
+from .model import ABSENT, ZERO, Model
+from .records import QUANTITIES, RESULT_FORMS
 
 METHOD_VERSION = 1  # of the numbers: raised by every change that moves a result at the same scenario and seed
 PROBABILITIES = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975, 0.99, 0.995)
