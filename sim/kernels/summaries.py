@@ -179,7 +179,7 @@ def _place(v, origin, lowest, bins, zero):
 def locate(layout, j, draws, out):
     """Write the place within the segment of summary j of each of `draws` (d,) to out (d,) int64."""
     for i in range(draws.size):
-        out[i] = _place(draws[i] + 0.0, layout.origin[j], layout.lowest[j], layout.bins[j], layout.zero[j])
+        out[i] = _place(draws[i], layout.origin[j], layout.lowest[j], layout.bins[j], layout.zero[j])
 
 
 @kernel
@@ -213,7 +213,7 @@ def update(layout, state, j, draws):
     start = np.uint64(layout.offset[j])
     place = np.empty(n, np.uint64)
     for i in range(n):
-        place[i] = np.uint64(_place(draws[i] + 0.0, origin, lowest, bins, zero))  # -0.0 becomes 0.0: one number, one set of bits
+        place[i] = np.uint64(_place(draws[i], origin, lowest, bins, zero))
     least, greatest = _extremes(draws)
     counts = state.counts
     for i in range(n):
@@ -229,7 +229,7 @@ def update(layout, state, j, draws):
         low = state.bin_low
         high = state.bin_high
         for i in range(n):
-            v = draws[i] + 0.0
+            v = draws[i] + 0.0  # -0.0 becomes 0.0: which of them came first must not show
             k = start + place[i]
             if v == atom[k]:
                 atom_counts[k] += 1
