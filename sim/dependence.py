@@ -72,7 +72,7 @@ def components(
                     path=(*correlation.path, "between"),
                     came=f'"{name}" is not a parameter of this scenario',
                     allowed="the ids of parameter blocks, or of single draws as id@label",
-                    advice=f'did you mean "{near}"?' if near else "",
+                    advice=f'the nearest is "{near}"' if near else "",
                 )
             )
         if missing:

@@ -76,7 +76,7 @@ class Model:
     summary            (n, p, f, q) summary that answers, ABSENT, or ZERO
     factor             (n, p, f, q) what to multiply it by (a constant dose, 1 elsewhere)
     n_summaries        summaries in play
-    tail_index         (n, p, f, q) alpha with P(Y > y) ~ y^-alpha: a mean exists above 1, its error above 2, an sd above 2, its error above 4
+    tail_index         (n, p, f, q) alpha with P(Y > y) ~ y^-alpha: a mean exists above 1, it has an error above 2; an sd 2 and 4
     reason             (n, p, f, q) why the index is what it is, a number into `reasons`
     prior_share        (n, p)
     cells              (corridor, period) of each row of the kernel's inland counters
@@ -114,7 +114,7 @@ def check(scenario: Scenario, *, allow_unused: bool = False) -> list[Problem]:
     if scenario.load_law == "copy":
         problems += [
             Problem(
-                came=f"n_events = {'blank' if row.n_events is None else row.n_events} at {row.where or 'an evidence row'} with load_law copy",
+                came=f"n_events = {'blank' if row.n_events is None else row.n_events} at {row.where or 'a row'} with load_law copy",
                 allowed="every row must stand for one seizure (n_events = 1) or none",
                 advice="give one row for each seizure, or choose another load_law",
                 path=("model", "load_law"),
@@ -174,26 +174,14 @@ def warnings(scenario: Scenario) -> tuple[str, ...]:
 # --- compiling -------------------------------------------------------------------------------------------------------------------
 
 
-class _Slots:
-    """Uniform slots under stable names; their numbers follow from the order of the names, not of the calls."""
-
-    def __init__(self) -> None:
-        self.names: dict[str, int] = {}
-
-    def add(self, name: str) -> int:
-        self.names[name] = len(self.names)
-        return self.names[name]
-
-
 def compile_model(scenario: Scenario) -> Model:
     """Return the arrays of a scenario that `check` has passed.
 
     Source: method.md sections 2 to 6; the arrays are described in kernels/border.py.
     """
     matched, _ = match(scenario)
-    slots = _Slots()
-    inputs, refs_of_constants = _inputs(matched, slots)
-    strata, cells = _strata(scenario, matched, slots, refs_of_constants)
+    inputs, input_names, constants = _inputs(matched)
+    strata, strata_names, cells = _strata(scenario, matched, constants, len(input_names))
     summary, multiplier, n_summaries, index = _questions(scenario, matched)
     tail_index, reason, reasons = _tail_indices(scenario, matched)
     gamma = counts.gamma_table()
@@ -205,7 +193,7 @@ def compile_model(scenario: Scenario) -> Model:
         tables=border.Tables(
             gamma=gamma, score=quantiles.normal_score_table(), tail=quantiles.normal_tail_table(), sums=_load_sums(scenario, matched)
         ),
-        slot_names=tuple(slots.names),
+        slot_names=(*input_names, *strata_names),
         draws=matched.draws,
         summary=summary,
         factor=multiplier,
@@ -220,14 +208,12 @@ def compile_model(scenario: Scenario) -> Model:
     )
 
 
-def _inputs(matched: Match, slots: _Slots) -> tuple[border.Inputs, dict[float, int]]:
-    """Return the inputs, parameter draws first and constants for defaults after them, and where each constant stands."""
+def _inputs(matched: Match) -> tuple[border.Inputs, tuple[str, ...], dict[float, int]]:
+    """Return the inputs, parameter draws first and constants for defaults after them, their slot names, and where each constant stands."""
     laws = {draw.id: draw.block.law for draw in matched.draws}
     constants = sorted({kind.default for kind in PARAMETERS.values() if kind.default is not None})
     inputs, names = compile_inputs(laws, matched.components, constants)
-    for name in names:
-        slots.add(name)
-    return inputs, {constant: len(laws) + i for i, constant in enumerate(constants)}
+    return inputs, names, {constant: len(laws) + i for i, constant in enumerate(constants)}
 
 
 def _scale_blocks(scenario: Scenario, matched: Match) -> list[tuple[tuple[str, ...], str, list[Stratum]]]:
@@ -242,9 +228,9 @@ def _scale_blocks(scenario: Scenario, matched: Match) -> list[tuple[tuple[str, .
 
 
 def _strata(
-    scenario: Scenario, matched: Match, slots: _Slots, constants: Mapping[float, int]
-) -> tuple[border.Strata, tuple[tuple[int, int], ...]]:
-    """Return the strata of the kernel (its `index` still empty) and the (corridor, period) of its cells."""
+    scenario: Scenario, matched: Match, constants: Mapping[float, int], first_slot: int
+) -> tuple[border.Strata, list[str], tuple[tuple[int, int], ...]]:
+    """Return the strata of the kernel (`index` still empty), the names of their slots from `first_slot` on, and (corridor, period) of its cells."""
     number = {draw.id: i for i, draw in enumerate(matched.draws)}
     strata = matched.strata
     place = {stratum.key: j for j, stratum in enumerate(strata)}
@@ -306,9 +292,8 @@ def _strata(
             term_start.append(len(term_names))
         period_blocks.append(len(term_start) - 1)
 
-    names = {*wanted, *(name for name, _, _ in unknown), *term_names}
-    names |= {name for row in rows for name in row[3:] if name}
-    numbers = {name: slots.add(name) for name in sorted(names)}
+    names = sorted({*wanted, *(name for name, _, _ in unknown), *term_names, *(name for row in rows for name in row[3:] if name)})
+    numbers = {name: first_slot + i for i, name in enumerate(names)}
     for name, places in wanted.items():
         for _, j, column in places:
             slot[j, column] = numbers[name]
@@ -324,7 +309,7 @@ def _strata(
     periods_of_strata = [periods.index(stratum.key[1]) for stratum in strata]
     edges = np.arange(len(periods) + 1)
     priors = _priors(scenario, strata)
-    return border.Strata(
+    compiled = border.Strata(
         form=np.array([_FORMS[stratum.key[2]] for stratum in strata]),
         prior=priors,
         n_events=np.array([float(stratum.n_known) for stratum in strata]),
@@ -355,7 +340,8 @@ def _strata(
         cell_start=np.array([*cell_start, n]),
         member=np.array([[c in members for c in corridors] for _, members in scenario.groups], dtype=np.bool_).reshape(-1, len(corridors)),
         index=np.zeros((0, 0, 3, len(QUANTITIES)), np.int64),
-    ), tuple(cells)
+    )
+    return compiled, names, tuple(cells)
 
 
 def _slots_in_use(scenario: Scenario, stratum: Stratum) -> list[int]:
