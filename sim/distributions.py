@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, cast
@@ -222,10 +222,14 @@ def _read_family(
     forms = [tuple(key for key in NATURAL[kind] if key not in shared)]
     if kind in ELICITED:
         forms += [form for form in (("mean", "sd"), ("interval", "probability")) if form not in forms]
+    before = len(problems)
     _check_keys(spec, (*shared, *(key for form in forms for key in form)), path, problems)
+    misspelt = len(problems) > before  # then what is missing is there under another name
 
     choices = " or ".join(" + ".join((*shared, *form)) for form in forms)
     touched = [form for form in forms if any(key in spec for key in form)]
+    if not touched and misspelt:
+        return None
     if len(touched) != 1:
         came = "no parameters" if not touched else "two parametrisations at once: " + ", ".join(k for f in touched for k in f if k in spec)
         problems.append(Problem(path=path, came=came, allowed=f"a {kind} distribution takes {choices}"))
@@ -233,10 +237,10 @@ def _read_family(
     form = touched[0]
     numbers: dict[str, float] = {}
     interval: tuple[float, ...] | None = None
-    before = len(problems)
     for key in (*shared, *form):
         if key not in spec:
-            problems.append(Problem(path=(*path, key), came=f"{key} is missing", allowed=f"a {kind} distribution takes {choices}"))
+            if not misspelt:
+                problems.append(Problem(path=(*path, key), came=f"{key} is missing", allowed=f"a {kind} distribution takes {choices}"))
         elif key == "interval":
             interval = _numbers(spec, key, unit, path, problems, length=2)
         else:
@@ -349,8 +353,9 @@ def _from_interval(kind: str, low: float, high: float, given: Mapping[str, float
     if kind == "lognormal":
         return math.sqrt(low) * math.sqrt(high), 0.5 * (math.log(high) - math.log(low)) / z
     solve = _beta_from_interval if kind == "beta" else _gamma_from_interval
-    with np.errstate(all="ignore"):
-        solution = solve(low, high, tail)
+    solution = None
+    with np.errstate(all="ignore"), contextlib.suppress(ValueError, RuntimeError, OverflowError, ZeroDivisionError):
+        solution = solve(low, high, tail)  # where scipy's functions end, brentq or math.log raises
     if solution is None:
         came = f"no {kind} was found with {probability:g} of its probability in {low:g} to {high:g}"
         advice = "Give natural parameters, mean + sd, or a less extreme interval"
@@ -362,7 +367,8 @@ def _beta_from_interval(low: float, high: float, tail: float) -> tuple[float, fl
     """Solve I_low(alpha, beta) = tail = 1 - I_high(alpha, beta).
 
     For each alpha one beta holds the upper quantile at `high`; along that curve the mass below `low` falls as alpha rises. So two nested
-    bracketed roots, in logs, find the only solution from any start. Returns None where either quantile misses `tail` by more than 1e-10.
+    bracketed roots, in logs, find the only solution from any start. Returns None where either quantile misses `tail` by more than 1e-10
+    and what the rounding of the interval's own ends is worth.
     """
 
     def log_beta(log_alpha: float) -> float:
@@ -372,7 +378,7 @@ def _beta_from_interval(low: float, high: float, tail: float) -> tuple[float, fl
     log_alpha = _bracketed_root(lambda x: float(special.betainc(math.exp(x), math.exp(log_beta(x)), low)) - tail, 0.0)
     alpha, beta = math.exp(log_alpha), math.exp(log_beta(log_alpha))
     off = max(abs(float(special.betainc(alpha, beta, low)) - tail), abs(float(special.betaincc(alpha, beta, high)) - tail))
-    return (alpha, beta) if off <= 1e-10 else None
+    return (alpha, beta) if off <= _matched(low, high) else None
 
 
 def _gamma_from_interval(low: float, high: float, tail: float) -> tuple[float, float] | None:
@@ -387,7 +393,12 @@ def _gamma_from_interval(low: float, high: float, tail: float) -> tuple[float, f
     shape = math.exp(_bracketed_root(excess, 0.0))
     scale = high / float(special.gammainccinv(shape, tail))
     off = max(abs(float(special.gammainc(shape, low / scale)) - tail), abs(float(special.gammaincc(shape, high / scale)) - tail))
-    return (shape, scale) if off <= 1e-10 else None
+    return (shape, scale) if off <= _matched(low, high) else None
+
+
+def _matched(low: float, high: float) -> float:
+    """Return the error in probability at which a quantile counts as matched."""
+    return 1e-10 + 1e-15 * high / (high - low)
 
 
 def _bracketed_root(falling: Callable[[float], float], start: float) -> float:
@@ -523,7 +534,7 @@ class _Exact:
     atoms: Array
 
 
-@contextmanager
+@contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Silence scipy's warnings on infinities and slow integrals; what they yield is checked."""
     with warnings.catch_warnings(), np.errstate(all="ignore"):
@@ -554,6 +565,8 @@ def _exact(law: Law) -> _Exact:
         return _mixed([_exact(part) for part, _ in parts], np.array([weight for _, weight in parts]))
     if law.kind in ("uniform", "triangular"):
         whole = _piecewise(p["low"], p["high"], p.get("mode"))
+    elif law.kind == "student_t":
+        whole = _student(p["df"], p["loc"], p["scale"])
     else:
         whole = _from_scipy(_frozen(law))
     return whole if lower <= whole.low and upper >= whole.high else _cut(whole, lower, upper)
@@ -643,6 +656,38 @@ def _piecewise(low: float, high: float, mode: float | None) -> _Exact:
         ppf=lambda p: np.minimum(low + ppf(p), high),
         isf=lambda q: np.maximum(high - isf(q), low),
         pdf=lambda x: np.interp(x, corners, height, left=0.0, right=0.0),
+        atoms=_NO_ATOMS,
+    )
+
+
+def _student(df: float, loc: float, scale: float) -> _Exact:
+    """Return the functions of Student t. Near its median scipy's cdf (df = 1) and ppf (df = 4) are off by up to 5e-9, which a cut there
+    would make the whole of a tail; the incomplete beta function of the central mass, and one step of Newton's rule, are not."""
+    frozen = stats.t(df, loc, scale)
+
+    def central(y: Array) -> Array:
+        return np.asarray(0.5 * special.betainc(0.5, 0.5 * df, y * y / (df + y * y)))
+
+    def tail(z: Array) -> Array:
+        y: Array = np.abs(z)
+        nearer = np.where(y < 1.0, 0.5 - central(y), special.stdtr(df, -y))
+        return np.where(z < 0, 1.0 - nearer, nearer)
+
+    def score(p: Array) -> Array:
+        nearer = np.minimum(p, 1.0 - p)
+        y: Array = -np.asarray(special.stdtrit(df, nearer), dtype=np.float64)
+        near = nearer > 0.25
+        y[near] = np.abs(y[near] - (central(y[near]) - (0.5 - nearer[near])) / (scale * frozen.pdf(loc + scale * y[near])))
+        return np.where(p <= 0.5, y, -y)
+
+    return _Exact(
+        low=-math.inf,
+        high=math.inf,
+        cdf=lambda x: tail((loc - x) / scale),
+        sf=lambda x: tail((x - loc) / scale),
+        ppf=lambda p: loc - scale * score(p),
+        isf=lambda q: loc + scale * score(q),
+        pdf=frozen.pdf,
         atoms=_NO_ATOMS,
     )
 
