@@ -429,7 +429,7 @@ SINGLE = {"x": STANDARD}
         (one, {"copula": "t", "df": 4}, ["correlation: copula \"t\" links no parameters"]),
         (two, {"parameters": PAIR, "correlation": {("x1", "x2"): 0.0}, "copula": "t"}, ["df: df is missing", "Give df = 4"]),
         (two, {"parameters": PAIR, "correlation": {("x1", "x2"): 0.0}, "copula": "t", "df": 0.5}, ["df: 0.5 came", "from 1 to 1e6"]),
-        (two, {"parameters": PAIR, "correlation": {("x1", "x21"): 0.1}}, ["correlation.x1, x21: 'x21' is no parameter", "the nearest is x2"]),
+        (two, {"parameters": PAIR, "correlation": {("x1", "x21"): 0.1}}, ["x21: 'x21' is no parameter", "nearest is x2"]),
         (two, {"parameters": PAIR, "correlation": {("x1", "x1"): 0.1}}, ["paired with itself"]),
         (two, {"parameters": PAIR, "correlation": {("x1", "x2"): 0.1, ("x2", "x1"): 0.1}}, ["x2, x1: this pair is given twice"]),
         (two, {"parameters": PAIR, "correlation": {("x1", "x2"): 1.01}}, ["a correlation of 1.01", "from -1 to 1"]),
