@@ -432,7 +432,7 @@ def _is_terminal(stream: Any) -> bool:
 
 
 def _render(header: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: Sequence[int] = (), terminal: bool) -> str:
-    """Return a table as text: as wide as the terminal, or as wide as it is where there is none to wrap for. `numbers` are set right."""
+    """Return a table as text, never folded: a number cut in two is worse than a line that the terminal wraps. `numbers` are set right."""
     import io
 
     from rich import box
@@ -440,13 +440,13 @@ def _render(header: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: Se
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, show_header=any(header), pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, show_header=any(header), padding=(0, 1, 0, 0))
     for index, name in enumerate(header):
-        table.add_column(name, justify="right" if index in numbers else "left", overflow="fold")
+        table.add_column(name, justify="right" if index in numbers else "left", no_wrap=True, vertical="bottom")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))  # labels are text, whatever brackets they hold
     written = io.StringIO()
-    Console(file=written, force_terminal=terminal, width=None if terminal else 10_000, highlight=False).print(table)
+    Console(file=written, force_terminal=terminal, width=10_000, highlight=False).print(table)
     return "\n".join(line.rstrip() for line in written.getvalue().splitlines() if line.strip())
 
 
@@ -480,8 +480,8 @@ def _summary(tree: xr.DataTree, prob: float, *, terminal: bool) -> str:
     gross, pure, flow, rate = (
         _cells(tree, quantity, "all", prob) for quantity in ("seized_gross_kg", "seized_pure_kg", "flow_pure_kg", "interdiction_rate")
     )
-    interval = f"{100 * prob:g} % interval"
-    header = ("corridor", "period", "seized gross, kg", "seized pure, kg", "flow pure, kg", interval, "interdicted, %", interval)
+    interval = f"{100 * prob:g} %\ninterval"
+    header = ("corridor", "period", "seized\ngross, kg", "seized\npure, kg", "flow\npure, kg", interval, "inter-\ndicted, %", interval)
     rows = [(*place, gross[row][0], pure[row][0], *flow[row], *rate[row]) for row, place in enumerate(_places(tree))]
     question = str(tree.attrs["title"])
     return "\n\n".join([question, _render(header, rows, numbers=range(2, 8), terminal=terminal), *_caveats(tree)])
