@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from fractions import Fraction
 
 import mpmath
 import numpy as np
+from scipy import integrate, optimize, special, stats
+
+from sim import distributions
+from sim.kernels import counts, quantiles, streams
+from sim.records import PARAMETERS, QUANTITIES
 
 # streams
 
@@ -123,3 +130,371 @@ def truncated_normal_quantile(mean, sd, lower, upper, t):
             middle = (low + high) / 2
             low, high = (middle, high) if below(middle) < wanted else (low, middle)
         return float(high)
+
+
+# counts: where a kernel takes tables of sums of loads, its twin takes the truncation they were built for
+
+
+def gamma_tails(shape, log_g):
+    """Return P(G <= g) and P(G > g) for Gamma(shape), g given by its log.
+
+    Below e^-700 the leading term g^a / Gamma(a + 1) serves. From shape 10^4 on Temme's uniform expansion to its first term, 1e-8 of either
+    tail: SciPy's functions lose their tails there beyond 4.5 standard deviations (shape 10^8, 4.625 below: 58 % off).
+    """
+    if shape < 1e4:
+        leading = np.exp(np.minimum(shape * log_g - special.gammaln(shape + 1.0), 0.0))
+        g = np.exp(np.maximum(log_g, -700.0))
+        lower = np.where(log_g < -700.0, leading, special.gammainc(shape, g))
+        return lower, np.where(log_g < -700.0, 1.0 - leading, special.gammaincc(shape, g))
+    tails = np.empty((2, log_g.size))
+    with mpmath.workdps(40):
+        for i, log_x in enumerate(log_g):
+            log_ratio = mpmath.mpf(float(log_x)) - mpmath.log(shape)
+            mu = mpmath.expm1(log_ratio)
+            eta = mpmath.sign(mu) * mpmath.sqrt(2 * (mu - log_ratio))
+            first = 1 / mu - 1 / eta if mu else -mpmath.mpf(1) / 3
+            correction = mpmath.exp(-shape * eta**2 / 2) / mpmath.sqrt(2 * mpmath.pi * shape) * first
+            z = eta * mpmath.sqrt(mpmath.mpf(shape))
+            tails[:, i] = mpmath.ncdf(z) - correction, mpmath.ncdf(-z) + correction
+    return tails
+
+
+def poisson(mean, t, z):
+    """Return the Poisson quantile at folded uniform t; its score z is not needed."""
+    return np.where(t > 0.0, stats.poisson.ppf(np.abs(t), mean), stats.poisson.isf(np.abs(t), mean))
+
+
+def geometric_failures(detection_rate, t):
+    """Return the failures before the first success at folded uniform t."""
+    if detection_rate == 1.0:
+        return np.zeros_like(t)
+    return np.where(t > 0.0, stats.nbinom.ppf(np.abs(t), 1.0, detection_rate), stats.nbinom.isf(np.abs(t), 1.0, detection_rate))
+
+
+def truncated_score(truncation, z):
+    """Return the score of a normal truncated above, by its definition in 40 digits: Phi(e) = Phi(z) Phi(truncation)."""
+    if truncation == np.inf:
+        return float(z)
+    with mpmath.workdps(40):
+        target = mpmath.ncdf(z) * mpmath.ncdf(truncation)
+        start = float(min(z, truncation - 1e-3))
+        return float(mpmath.findroot(lambda e: mpmath.log(mpmath.ncdf(e) / target), (start - 0.1, start), tol=1e-25))
+
+
+def log_sum_of_loads(truncation, sigma, k, z):
+    """Return log S_k at score z: k = 1 by definition, k = 2 by quadrature, above by the Cornish-Fisher expansion to k^-1 (k large)."""
+    if k == 1:
+        return sigma * truncated_score(truncation, z)
+    if k == 2:
+        reach = special.ndtr(truncation)
+        tail = special.ndtr(-abs(z))
+
+        def side(e):
+            """P(load <= exp(sigma e)) for z <= 0, P(load > exp(sigma e)) above, neither by a difference from 1."""
+            if z <= 0:
+                return special.ndtr(min(e, truncation)) / reach
+            return 0.0 if e >= truncation else (special.ndtr(-e) - special.ndtr(-truncation)) / reach
+
+        def tail_of_sum(log_s):
+            """2 E[F(s - x); x <= s / 2] - F(s / 2)^2, or 2 E[S(s - x); x <= s / 2] + S(s / 2)^2."""
+            s, end = np.exp(log_s), min((log_s - np.log(2.0)) / sigma, truncation)
+
+            def other(e):
+                return np.exp(-0.5 * e * e) * side(np.log(s - np.exp(sigma * e)) / sigma)
+
+            corner = np.log(max(s - np.exp(sigma * min(truncation, 38.0)), 1e-300)) / sigma
+            edges = [-12.0, *sorted(c for c in (corner, end - 0.5, end - 2.0) if -12.0 < c < end), end]
+            pieces = [integrate.fixed_quad(np.vectorize(other), low, high, n=60)[0] for low, high in itertools.pairwise(edges)]
+            return 2.0 * math.fsum(pieces) / (np.sqrt(2.0 * np.pi) * reach) + (1.0 if z > 0 else -1.0) * side(end) ** 2
+
+        # the greater of the two loads is at most the sum, and at least half of it
+        share = np.sqrt(tail) if z <= 0 else -np.expm1(0.5 * np.log1p(-tail))
+        greater = sigma * truncated_score(truncation, float(special.ndtri(share) if z <= 0 else -special.ndtri(share)))
+        return optimize.brentq(lambda log_s: np.log(tail_of_sum(log_s) / tail), greater + 1e-12, greater + np.log(2.0) - 1e-12, xtol=1e-10)
+    raw = [np.exp(0.5 * (r * sigma) ** 2 + special.log_ndtr(truncation - r * sigma) - special.log_ndtr(truncation)) for r in range(5)]
+    variance = raw[2] - raw[1] ** 2
+    skew = (raw[3] - 3 * raw[1] * raw[2] + 2 * raw[1] ** 3) / variance**1.5
+    kurtosis = (raw[4] - 4 * raw[1] * raw[3] + 6 * raw[1] ** 2 * raw[2] - 3 * raw[1] ** 4) / variance**2 - 3.0
+    w = z + (z**2 - 1) * skew / (6 * np.sqrt(k)) + (z**3 - 3 * z) * kurtosis / (24 * k) - (2 * z**3 - 5 * z) * skew**2 / (36 * k)
+    return np.log(k * raw[1] + w * np.sqrt(k * variance))
+
+
+def loads(truncation, sigma, shape, rng):
+    """Return simulated standardised loads exp(sigma e), e standard normal truncated above."""
+    return np.exp(sigma * special.ndtri(rng.random(shape) * special.ndtr(truncation)))
+
+
+def effective_loads(truncation, sigma, k, nodes=200):
+    """Return 1 / E[sum z^2 / (sum z)^2] of k = 2 loads by a product rule: z1^2 + z2^2 = (z1 + z2)^2 - 2 z1 z2."""
+    assert k == 2
+    x, weight = np.polynomial.legendre.leggauss(nodes)
+    top = min(truncation, 9.0)
+    e = 0.5 * (top + 9.0) * (x + 1.0) - 9.0
+    weight = weight * np.exp(-0.5 * e * e)
+    weight /= weight.sum()
+    half = 0.5 * sigma * (e[:, None] - e[None, :])
+    return 1.0 / (1.0 - 0.5 * weight @ np.cosh(np.minimum(np.abs(half), 300.0)) ** -2.0 @ weight)
+
+
+# the border model, draw by draw and stratum by stratum, from the records of a scenario under "philox"
+
+
+def _folded(scenario, name, n):
+    out = np.empty(n)
+    streams.fill_philox(np.uint64(scenario.seed), streams.stream_id(name), 0, 1, out)
+    return out
+
+
+def _inverse(law, t):
+    table = distributions.inverse_table(law)
+    return np.array([quantiles.evaluate(table.coefficients, table.child, table.support_low[0], table.support_high[0], 0, v) for v in t])
+
+
+def serving_block(scenario, name, key):
+    """Return (block, draw id) that serve a parameter in a stratum, (None, "") where none does."""
+    best, most = None, -1
+    for block in scenario.parameters:
+        selectors = (block.corridor, block.period, block.form)
+        given = [(labels, label) for labels, label in zip(selectors, key, strict=True) if labels is not None]
+        if block.name == name and all(label in labels for labels, label in given) and len(given) > most:
+            best, most = block, len(given)
+    if best is None:
+        return None, ""
+    labels = [key[("corridor", "period", "form").index(d)] for d in best.varies_by]
+    return best, best.id + ("@" + ",".join(labels) if labels else "")
+
+
+def draw_inputs(scenario, n):
+    """Return draw id -> (n,): every parameter draw that a stratum needs, with its correlations."""
+    wanted = {}
+    for one in scenario.rows:
+        for name in PARAMETERS:
+            forms = ("powder", "pill") if PARAMETERS[name].by_result_form and one.form == "unrecorded" else (one.form,)
+            for form in forms:
+                block, draw_id = serving_block(scenario, name, (one.corridor, one.period, form))
+                if block is not None:
+                    wanted[draw_id] = block
+    ids = sorted(wanted)
+    certain = {i for i in ids if distributions.support(wanted[i].law)[0] == distributions.support(wanted[i].law)[1]}
+    matrix = np.eye(len(ids))
+    for a, first in enumerate(ids):
+        for b, second in enumerate(ids):
+            if a == b or first in certain or second in certain:
+                continue
+            p, q = wanted[first], wanted[second]
+            if p is q:
+                matrix[a, b] = p.correlation
+            for link in scenario.correlations:
+                if {p.id, q.id} == set(link.between):
+                    same = not p.varies_by or not q.varies_by or first.split("@")[1] == second.split("@")[1]
+                    matrix[a, b] = link.value * (1.0 if same else math.sqrt(p.correlation * q.correlation))
+    x = {}
+    uniforms = {i: _folded(scenario, i, n) for i in ids}
+    linked = [a for a in range(len(ids)) if np.count_nonzero(matrix[a]) > 1]
+    scores = np.linalg.cholesky(matrix) @ np.array(
+        [[quantiles.normal_score(quantiles.normal_score_table(), t) for t in uniforms[i]] for i in ids]
+    )
+    df = next((link.df for link in scenario.correlations if link.copula == "t"), None)
+    for a, name in enumerate(ids):
+        t = uniforms[name]
+        if a in linked and df is None:
+            t = [quantiles.normal_tail(quantiles.normal_tail_table(), z) for z in scores[a]]
+        elif a in linked:
+            chi_square = distributions.law({"kind": "gamma", "shape": df / 2.0, "scale": 2.0})
+            chi = _inverse(chi_square, _folded(scenario, f"chi-square:{ids[linked[0]]}", n))
+            t = [quantiles.t_tail(quantiles.t_tail_table(df), df, z * math.sqrt(df / c)) for z, c in zip(scores[a], chi, strict=True)]
+        x[name] = np.full(n, distributions.support(wanted[name].law)[0]) if name in certain else _inverse(wanted[name].law, t)
+    return x
+
+
+def border_block(scenario, n):
+    """Return quantity -> (n, corridors then groups, periods, forms) of draws 0 .. n - 1, NaN where there is no evidence.
+
+    Scalars of counts.py and quantiles.py are taken from there, their own tests say how good they are; everything between them is written
+    again, from method.md, without an array of the compiled model.
+    """
+    gamma = counts.gamma_table()
+    inputs = draw_inputs(scenario, n)
+    keys = sorted({(one.corridor, one.period, one.form) for one in scenario.rows})
+    rows = {key: sorted_rows([one for one in scenario.rows if (one.corridor, one.period, one.form) == key]) for key in keys}
+    uniforms = {}
+
+    def t(name, i):
+        if name not in uniforms:
+            uniforms[name] = _folded(scenario, name, n)
+        return float(uniforms[name][i])
+
+    def score(name, i):
+        return quantiles.normal_score(quantiles.normal_score_table(), t(name, i))
+
+    def u(name, i):
+        return t(name, i) % 1.0
+
+    def draw_of(name, key, i, form=None):
+        block, draw_id = serving_block(scenario, name, (*key[:2], form or key[2]))
+        return PARAMETERS[name].default if block is None else float(inputs[draw_id][i])
+
+    sigma_laws = [block.law for block in scenario.parameters if block.name == "load_log_sd"]
+    sums = None
+    if scenario.load_law == "lognormal":
+        low = min(float(distributions.ppf(law, np.array([1e-9]))[0]) for law in sigma_laws)
+        high = max(float(distributions.isf(law, np.array([1e-9]))[0]) for law in sigma_laws)
+        sums = counts.load_sums(low, high, scenario.load_truncation)
+
+    def log_sum(size, k, z):
+        if scenario.load_law == "lognormal":
+            return counts.log_sum_of_loads(sums, size, float(k), z)
+        if scenario.load_law == "gamma":
+            return math.log(size * k) + counts.log_gamma_ratio(gamma, size * k, z)
+        return math.log(k)
+
+    def n_eff(size, k):
+        if k == 0 or scenario.load_law == "equal":
+            return max(k, 1.0)
+        if scenario.load_law == "gamma":
+            return max((size * k + 1.0) / (size + 1.0), 1.0)
+        return counts.effective_loads(sums, size, float(k))
+
+    def log_median(size):
+        if scenario.load_law == "lognormal":
+            return size * float(counts.truncated_scores(np.zeros(1), scenario.load_truncation)[0])
+        return math.log(size) + counts.log_gamma_ratio(gamma, size, 0.0) if scenario.load_law == "gamma" else 0.0
+
+    def realised(mean, m, label, what, i):
+        """A share that is random around its mean because it is made of m loads of one kind each: variance mean (1 - mean) / m."""
+        first, second = f"{label}|{what}-0", f"{label}|{what}-1"
+        return mean if mean in (0.0, 1.0) else counts.beta(gamma, mean, m - 1.0, t(first, i), score(first, i), score(second, i))
+
+    def average(mean, cv, m, label, what, i):
+        if cv == 0.0 or mean in (0.0, 1.0):
+            return mean
+        concentration = mean * (1.0 - mean) / (mean * cv / math.sqrt(m)) ** 2 - 1.0
+        first, second = f"{label}|{what}-0", f"{label}|{what}-1"
+        return counts.beta(gamma, mean, max(concentration, 0.0), t(first, i), score(first, i), score(second, i))
+
+    size_name = {"lognormal": "load_log_sd", "gamma": "load_shape"}.get(scenario.load_law)
+    names = [*scenario.corridors, *(name for name, _ in scenario.groups)]
+    found = {name: np.full((n, len(names), len(scenario.periods), 3), np.nan) for name in QUANTITIES}
+    for i in range(n):
+        loads, size = {}, {}  # stratum -> [(amount in kg, events)] of its rows in this draw
+        for key in keys:
+            size[key] = draw_of(size_name, key, i) if size_name else None
+            loads[key] = []
+            for r, one in enumerate(rows[key]):
+                label = "|".join(key)
+                events, amount = one.n_events, one.amount
+                if events is None:
+                    events = math.floor(math.exp(math.log(one.n_min) + u(f"{label}|events-{r}", i) * math.log((one.n_max + 1) / one.n_min)))
+                if one.rounding:
+                    amount += (2.0 * u(f"{label}|rounding-{r}", i) - 1.0) * one.rounding
+                if one.unit == "pill":
+                    amount *= draw_of("pill_mass", key, i, "pill") / 1e6
+                loads[key].append((amount, events))
+        for p, period in enumerate(scenario.periods):
+            log_scale = {}
+            for members in scenario.shared_load_scale:
+                inside = [key for key in keys if key[1] == period and key[0] in members]
+                if scenario.load_law == "copy" or not inside:
+                    continue
+                together = {}  # one sum of loads for each draw of the size parameter
+                for key in inside:
+                    together.setdefault(serving_block(scenario, size_name, key)[1] if size_name else "", []).append(key)
+                z_total = 0.0
+                for same in together.values():
+                    events = sum(e for key in same for _, e in loads[key])
+                    if events:
+                        z_total += math.exp(log_sum(size[same[0]], events, score("|".join(min(same)) + "|seized-sum", i)))
+                amount = math.fsum(a for key in inside for a, _ in loads[key])
+                for key in inside:
+                    log_scale[key] = math.log(amount / z_total) if z_total else math.nan
+            parts = {name: {} for name in names}  # name -> (form, component) -> sum
+            for corridor in scenario.corridors:
+                mine = parts[corridor]
+                here = [key for key in keys if key[:2] == (corridor, period)]
+                for key in here:
+                    label = "|".join(key)
+                    d, ratio = draw_of("detection_rate", key, i), draw_of("missed_size_ratio", key, i)
+                    seized, n_events = math.fsum(a for a, _ in loads[key]), sum(e for _, e in loads[key])
+                    if scenario.load_law == "copy":
+                        copies = [
+                            (a, counts.geometric_failures(d, t(f"{label}|copies-{r}", i))) for r, (a, e) in enumerate(loads[key]) if e == 1
+                        ]
+                        k = sum(c for _, c in copies)
+                        mass = ratio * sum(a * c for a, c in copies)
+                        squares = sum(a * a for a, _ in copies)
+                        m_seized = sum(a for a, _ in copies) ** 2 / squares if squares else 1.0
+                        m_missed = sum(a * c for a, c in copies) ** 2 / sum(a * a * c for a, c in copies) if k else 1.0
+                    else:
+                        shape = n_events + scenario.event_prior / len(here)
+                        poisson_name = f"{label}|count-poisson-0"
+                        z = score(f"{label}|count-gamma-0", i)
+                        k = counts.missed_loads(gamma, shape, d, z, t(poisson_name, i), score(poisson_name, i))
+                        median = draw_of("load_median", key, i)
+                        scale = log_scale[key] if median is None else math.log(median) - log_median(size[key])
+                        z = score(f"{label}|missed-sum-0", i) if scenario.load_law != "equal" else 0.0
+                        mass = ratio * math.exp(scale + log_sum(size[key], k, z)) if k else 0.0
+                        m_seized, m_missed = n_eff(size[key], n_events), n_eff(size[key], k)
+                    share = draw_of("attribution_share", key, i)
+                    kept = (
+                        realised(share, m_seized, label, "attributed-seized", i),
+                        realised(share, m_missed, label, "attributed-missed", i),
+                    )
+                    mine[key[2], "n_missed"] = mine.get((key[2], "n_missed"), 0.0) + kept[1] * k
+                    for form in ("powder", "pill"):
+                        if key[2] not in ("unrecorded", form):
+                            continue
+                        s = draw_of("pill_share", key, i) if key[2] == "unrecorded" else float(form == "pill")
+                        of_form = s if form == "pill" else 1.0 - s
+                        for side, gross, m, here_share in (("seized", seized, m_seized, kept[0]), ("missed", mass, m_missed, kept[1])):
+                            pills = realised(s, m, label, f"pill-share-{side}", i)
+                            gross *= pills if form == "pill" else 1.0 - pills
+                            if form == "powder":
+                                mean = draw_of("powder_purity", key, i, form) * draw_of("purity_mass_weighting", key, i, form)
+                            else:
+                                mean = draw_of("pill_fentanyl", key, i, form) / draw_of("pill_mass", key, i, form)
+                            cv = draw_of("purity_cv", key, i, form)
+                            effective = max(1.0, of_form * m)
+                            pure = gross * average(min(mean, 1.0), cv, effective, label, f"{form}-purity-{side}", i)
+                            for component, amount in (
+                                (f"{side}_gross", here_share * gross),
+                                (f"{side}_pure", here_share * pure),
+                                ("unattributed", (1.0 - here_share) * pure),
+                                ("inland", draw_of("inland_seized_ratio", key, i) * here_share * pure if side == "seized" else 0.0),
+                                ("doses", here_share * pure * 1e6 / draw_of("dose", key, i)),
+                            ):
+                                mine[form, component] = mine.get((form, component), 0.0) + amount
+                for form in ("powder", "pill"):
+                    if (form, "inland") in mine:
+                        mine[form, "inland"] = min(mine[form, "inland"], mine[form, "missed_pure"])
+            for group, members in scenario.groups:
+                for corridor in members:
+                    for place, amount in parts.get(corridor, {}).items():
+                        parts[group][place] = parts[group].get(place, 0.0) + amount
+            for c, name in enumerate(names):
+                for f, form in enumerate(("powder", "pill", "all")):
+                    total = {}
+                    for (part, component), amount in parts[name].items():
+                        if form == "all" or part == form:
+                            total[component] = total.get(component, 0.0) + amount
+                    if "seized_gross" not in total:
+                        continue
+                    answers = {f"{what}_kg": total[what] for what in ("seized_gross", "seized_pure", "missed_gross", "missed_pure")}
+                    answers["flow_gross_kg"] = total["seized_gross"] + total["missed_gross"]
+                    answers["flow_pure_kg"] = total["seized_pure"] + total["missed_pure"]
+                    answers["inland_pure_kg"] = total["inland"]
+                    answers["delivered_pure_kg"] = total["missed_pure"] - total["inland"]
+                    answers["unattributed_pure_kg"] = total["unattributed"]
+                    answers["purity"] = total["seized_pure"] / total["seized_gross"] if total["seized_gross"] else math.nan
+                    flow = answers["flow_pure_kg"]
+                    answers["interdiction_rate"] = total["seized_pure"] / flow if flow else math.nan
+                    unrecorded = ("unrecorded", "n_missed") in parts[name]
+                    answers["n_missed"] = math.nan if unrecorded and form != "all" else total["n_missed"]
+                    answers["flow_doses"] = total["doses"]
+                    for quantity, amount in answers.items():
+                        found[quantity][i, c, p, f] = amount
+    return found
+
+
+def sorted_rows(rows):
+    """Return the rows of one stratum in the order in which their streams are numbered."""
+    return rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bare
 import numpy as np
 from hypothesis import strategies as st
 
@@ -119,3 +120,97 @@ def mixtures():
             weights=st.lists(st.sampled_from([1.0, 0.1, 5.0]), min_size=n, max_size=n),
         )
     )
+
+
+PERIODS = ("FY2024", "FY2025")
+FORMS = ("powder", "pill", "unrecorded")
+
+
+@st.composite
+def border_scenarios(draw, known=False, certain=False, median=True):
+    """Small scenarios of the border model in bare records: one to three corridors, one or two periods, any forms.
+
+    known     every number of events is known and no amount is rounded
+    certain   forms and borders of loads are known and purity has no spread, so that what is missed is monotone in detection
+    median    load_median may be given; it is, wherever a load-scale block could be without an event
+    """
+    law = draw(st.sampled_from(["gamma", "equal", "lognormal"]))
+    corridors = ("east", "north", "west")[: draw(st.integers(1, 3))]
+    periods = PERIODS[: draw(st.integers(1, 2))]
+    shared = draw(st.booleans())
+    given_median = median and draw(st.booleans())
+    rows = []
+    for period in periods:
+        for i, corridor in enumerate(corridors):
+            # the first corridor has events in every period; without a shared scale or a median all have
+            forms = draw(st.lists(st.sampled_from(FORMS[:2] if certain else FORMS), min_size=1 if i == 0 else 0, max_size=2, unique=True))
+            for k, form in enumerate(forms):
+                may_be_empty = (i > 0 and shared) or k > 0 or given_median
+                counts = [1, 3, 17, 400] + [0] * may_be_empty + [None] * (not known)
+                n_events = draw(st.sampled_from(counts))
+                amount = 0.0 if n_events == 0 else draw(st.sampled_from([0.25, 1.5, 40.0, 9000.0]))
+                tablets = form == "pill" and draw(st.booleans())
+                rounding = 0.0 if known else amount * draw(st.sampled_from([0.0, 0.25]))
+                scale = 1000.0 if tablets else 1.0
+                unit = "pill" if tablets else "kg"
+                rows.append(bare.row(corridor, n_events, amount * scale, form, period=period, unit=unit, rounding=rounding * scale))
+    present = tuple(corridor for corridor in corridors if any(one.corridor == corridor for one in rows))
+    purity = {"kind": "beta", "mean": 0.1136, "sd": 0.02}
+    blocks = [
+        bare.block(
+            "detection_rate",
+            {"kind": "beta", "alpha": 4.0, "beta": 36.0},
+            varies_by=draw(st.sampled_from([(), ("period",), ("corridor", "period")])),
+            correlation=draw(st.sampled_from([0.0, 0.5, 1.0])),
+        ),
+        bare.block("powder_purity", purity),
+        bare.block("pill_fentanyl", {"kind": "uniform", "low": 1.0, "high": 3.0}),
+        bare.block("pill_mass", 110.0),
+        bare.block("missed_size_ratio", draw(st.sampled_from([1.0, {"kind": "uniform", "low": 0.5, "high": 1.0}]))),
+        bare.block("inland_seized_ratio", draw(st.sampled_from([0.0, {"kind": "uniform", "low": 0.0, "high": 20.0}]))),
+        bare.block("dose", draw(st.sampled_from([2.0, {"kind": "uniform", "low": 1.0, "high": 3.0}]))),
+    ]
+    if not certain:
+        blocks += [
+            bare.block("pill_share", draw(st.sampled_from([0.0, 0.4, 1.0]))),
+            bare.block("purity_cv", draw(st.sampled_from([0.0, 0.5, 3.0]))),
+            bare.block("attribution_share", draw(st.sampled_from([0.0, 0.7, 1.0, purity]))),
+        ]
+    if given_median:
+        blocks += [bare.block("load_median", 0.5)]
+    blocks += {"gamma": [bare.block("load_shape", 0.8)], "lognormal": [bare.block("load_log_sd", 1.5)], "equal": []}[law]
+    forms = {one.form for one in rows}
+    needed = {"powder_purity": {"powder", "unrecorded"}, "pill_share": {"unrecorded"}}
+    needed |= {name: {"pill", "unrecorded"} for name in ("pill_fentanyl", "pill_mass")}
+    return bare.scenario(
+        rows,
+        [block for block in blocks if forms & needed.get(block.name, forms)],
+        load_law=law,
+        event_prior=draw(st.sampled_from([0.5, 1.0])),
+        corridors=present,
+        shared_load_scale=(present,) if shared else tuple((corridor,) for corridor in present),
+        groups=(("all", present),) if len(present) > 1 else (),
+        seed=draw(seeds()),
+    )
+
+
+def fixed_border_scenario():
+    """One scenario with every part of the model in it."""
+    rows = [
+        bare.row("east", 4, 10.0),
+        bare.row("east", 9, 2.0, "pill"),
+        bare.row("west", 7, 3.0),
+        bare.row("west", 2, 1.0, "unrecorded"),
+    ]
+    blocks = {
+        "detection_rate": {"kind": "beta", "alpha": 4.0, "beta": 36.0},
+        "powder_purity": {"kind": "beta", "mean": 0.1136, "sd": 0.02},
+        "purity_cv": 0.5,
+        "pill_fentanyl": 2.0,
+        "pill_mass": 110.0,
+        "pill_share": 0.4,
+        "load_shape": 0.8,
+        "attribution_share": 0.7,
+        "inland_seized_ratio": {"kind": "uniform", "low": 0.0, "high": 20.0},
+    }
+    return bare.scenario(rows, blocks, groups=(("both", ("east", "west")),))
