@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from sim import scenario as edge
+from sim import toml_file
 from sim.errors import EvidenceError, ScenarioError, SimError
 from sim.records import PARAMETERS
 
@@ -275,7 +276,7 @@ v = 11
 
 
 def test_lines_of_every_way_to_write_a_key() -> None:
-    lines = edge._line_numbers(LINES.encode())
+    lines = toml_file.line_numbers(LINES)
     assert lines == {
         (): 1,
         ("a",): 1,
@@ -312,7 +313,7 @@ def test_lines_of_every_way_to_write_a_key() -> None:
 
 @pytest.mark.parametrize("text", [SCENARIO, SHIPPED.read_text(encoding="utf-8"), LINES], ids=["small", "shipped", "odd"])
 def test_every_key_that_tomllib_reads_has_a_line(text: str) -> None:
-    lines = edge._line_numbers(text.encode())
+    lines = toml_file.line_numbers(text)
 
     def paths(node: Any, path: tuple[Any, ...] = ()) -> Any:
         yield path
