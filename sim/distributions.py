@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,6 +16,7 @@ from scipy import optimize, special, stats
 
 from .errors import Problem, ScenarioError, SimError
 from .kernels import quantiles
+from .units import closest, parse_quantity
 
 Array = NDArray[np.float64]
 
@@ -108,8 +108,8 @@ def as_mapping(law: Law) -> dict[str, Any]:
 
 def _nearest(word: object, known: Sequence[str]) -> str:
     """Return advice that names the known word most like `word`, or all of them where none is."""
-    close = difflib.get_close_matches(str(word)[:80], known, n=1)
-    return f"The nearest is '{close[0]}'" if close else f"Use one of {', '.join(known)}" if len(known) <= 20 else ""
+    near = closest(str(word), known)
+    return f"The nearest is '{near}'" if near else f"Use one of {', '.join(known)}" if len(known) <= 20 else ""
 
 
 def _shown(given: object) -> str:
@@ -148,8 +148,6 @@ def _number(given: object, unit: str | None, path: tuple[str | int, ...], proble
     """Return a finite float, or None after adding a problem; `unit` None refuses strings."""
     key = next((part for part in reversed(path) if isinstance(part, str)), "")
     if isinstance(given, str) and unit is not None:
-        from .units import parse_quantity
-
         try:
             number = float(parse_quantity(given, unit))
         except SimError as error:
