@@ -13,7 +13,7 @@ import re
 import stat
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,6 @@ class TomlFile:
 
     def locate(self, problem: Problem) -> Problem:
         """Return the problem with file and line; what is missing is looked for at the table that lacks it."""
-        problem = replace(problem, advice=problem.advice[:1].upper() + problem.advice[1:])
         if problem.file is not None:
             return problem
         path = problem.path
