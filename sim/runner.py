@@ -89,7 +89,7 @@ class Estimates:
     """Merged summaries. S = summaries, q = PROBABILITIES, x = inputs, h = chains, k = kept draws a chain.
 
     quantiles, mcse (S, q);  mean, sd, mean_mcse (S,);  n (S, 4) draws that were NaN, -inf, finite, +inf
-    counters  as the engine's;  kept (h, k, S), kept_inputs (h, k, x)
+    counters  as the engine's;  kept (h, k, S), kept_inputs (h, k, x);  seconds  for the draws, without the pilot
     """
 
     plan: Plan
@@ -149,9 +149,9 @@ def estimate(engine: Engine, run_plan: Plan, *, keep: int = 0, threads: int | No
 
     KeyboardInterrupt stops between blocks and is passed on.
     """
-    begin = time.perf_counter()
     sources = _Sources(engine, run_plan)
     layout = summaries.plan_layout(_pilot(engine, run_plan, sources), engine.origin_zero)
+    begin = time.perf_counter()  # after the pilot, which compiles what was never compiled
     probabilities = np.array(PROBABILITIES)
     total = _Merged(summaries.new_state(layout, pooled=True), np.zeros(engine.n_counters, np.int64))
     replicate_quantiles = np.empty((run_plan.replicates, engine.n_summaries, probabilities.size))

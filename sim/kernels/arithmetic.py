@@ -13,10 +13,12 @@ _LN2_LOW = 1.90821492927058770002e-10
 
 @inlined
 def exp(x):
-    """Return e^x to 2 ulp for any float64: 0 below -708, the largest power below 709.
+    """Return e^x to 2 ulp for -708 <= x <= 709, and the value at the nearer end beyond; NaN stays.
 
     x = k ln 2 + r with |r| <= (ln 2) / 2;  e^x = 2^k sum_i r^i / i!  (Taylor to r^13: remainder below 2^-56)
     """
+    if x != x:
+        return x
     x = min(max(x, -708.0), 709.0)
     k = np.floor(x * _LOG2E + 0.5)
     r = (x - k * _LN2_HIGH) - k * _LN2_LOW
@@ -39,12 +41,12 @@ def exp(x):
 
 @inlined
 def log(x):
-    """Return ln x to 2 ulp for a normal float64 > 0; -745 for 0 and subnormals, which no kernel tells apart.
+    """Return ln x to 2 ulp for a normal float64 > 0; -745 for 0 and subnormals, which no kernel tells apart; NaN stays.
 
     x = 2^k m with m in [sqrt(1/2), sqrt 2);  s = (m - 1) / (m + 1);  ln m = 2 atanh s = 2 (s + s^3/3 + ... + s^19/19)
     """
-    if x < 2.2250738585072014e-308:
-        return -745.0
+    if not x >= 2.2250738585072014e-308:
+        return x if x != x else -745.0
     bits = np.float64(x).view(np.int64)
     k = (bits >> 52) - 1023
     m = np.int64((bits & 0x000FFFFFFFFFFFFF) | 0x3FF0000000000000).view(np.float64)

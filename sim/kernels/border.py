@@ -14,7 +14,7 @@ import numpy as np
 from .arithmetic import exp, log
 from .counts import (
     LoadSums,
-    beta,
+    draw_beta,
     effective_loads,
     geometric_failures,
     log_gamma_ratio,
@@ -181,9 +181,7 @@ def fill(source, slot, first, out):
     if dimension >= 0:
         fill_sobol(source.directions[dimension], source.shift[dimension], first, out)
     else:
-        fill_philox(
-            source.seed, source.stream[slot], first * source.replicates + source.replicate, source.replicates, out
-        )
+        fill_philox(source.seed, source.stream[slot], first * source.replicates + source.replicate, source.replicates, out)
 
 
 @kernel
@@ -217,17 +215,20 @@ def draw_inputs(inputs, tables, source, first, uniform, score, scale, x):
         if df > 0.0:
             fill(source, inputs.chi_slot[k], first, uniform)
             for i in range(n):
-                chi = evaluate(
-                    inputs.coefficients, inputs.child, inputs.chi_low[k], inputs.chi_high[k], inputs.chi_first[k], uniform[i]
-                )
+                chi = evaluate(inputs.coefficients, inputs.child, inputs.chi_low[k], inputs.chi_high[k], inputs.chi_first[k], uniform[i])
                 scale[i] = sqrt(df / chi)
-        for m in range(size - 1, -1, -1):
+        for m in range(size - 1, -1, -1):  # from the last: row m needs the scores of the rows before it as they were
             row = inputs.factor_start[k] + m * (m + 1) // 2
+            dependent = score[m]
+            weight = inputs.factor[row + m]
             for i in range(n):
-                total = 0.0
-                for e in range(m + 1):
-                    total += inputs.factor[row + e] * score[e, i]
-                score[m, i] = total
+                dependent[i] *= weight
+            for e in range(m):
+                other = score[e]
+                weight = inputs.factor[row + e]
+                if weight != 0.0:
+                    for i in range(n):
+                        dependent[i] += weight * other[i]
         for m in range(size):
             p = inputs.member[start + m]
             for i in range(n):
@@ -242,7 +243,8 @@ def draw_inputs(inputs, tables, source, first, uniform, score, scale, x):
 def draw_evidence(strata, source, x, first, j, uniform, n_events, seized):
     """Write the events and the seized gross mass (kg) of stratum j in every draw of a lane.
 
-    A blank count is log-uniform on n_min .. n_max, a rounded amount uniform on amount +- half, kept above 0, a counted pill weighs `pill_mass`.
+    A blank count is log-uniform on n_min .. n_max; a rounded amount is uniform on amount +- half, kept above 0; a counted pill weighs
+    `pill_mass`.
 
     uniform (d,) scratch;  n_events, seized (d,)  written in place
 
@@ -336,13 +338,13 @@ def draw_scale(strata, tables, law, source, x, first, b, n_events, seized, unifo
 
 
 @kernel
-def draw_missed(strata, tables, law, source, x, first, j, n_events, log_scale, u, z, missed, mass, seized_loads, missed_loads_):
+def draw_missed(strata, tables, law, source, x, first, j, n_events, log_scale, u, z, missed, mass, loads_seized, loads_missed):
     """Write what stratum j let through: loads missed K, their gross mass M (kg), and the effective numbers of seized and missed loads.
 
     K | n, d ~ NegBin(n + a, d);   M = r s Z'_K;   "copy": K = sum of K_i, M = r sum of x_i K_i, K_i ~ Geometric(d)
 
     n_events (d,), log_scale (d,) of its block;  u, z (19, d) folded uniforms and normal scores of the stratum's slots
-    missed, mass, seized_loads, missed_loads_ (d,)  written in place
+    missed, mass, loads_seized, loads_missed (d,)  written in place
 
     Source: method.md sections 2 and 3.
     """
@@ -372,123 +374,170 @@ def draw_missed(strata, tables, law, source, x, first, j, n_events, log_scale, u
                 seized_square[i] += load * load
                 missed_square[i] += k * load * load
         for i in range(n):
-            seized_loads[i] = first_sum[i] * first_sum[i] / seized_square[i] if seized_square[i] > 0.0 else 1.0
-            missed_loads_[i] = mass[i] * mass[i] / missed_square[i] if missed_square[i] > 0.0 else 1.0
+            loads_seized[i] = first_sum[i] * first_sum[i] / seized_square[i] if seized_square[i] > 0.0 else 1.0
+            loads_missed[i] = mass[i] * mass[i] / missed_square[i] if missed_square[i] > 0.0 else 1.0
             mass[i] *= x[ref[MISSED_SIZE_RATIO], i]
         return
+    prior = strata.prior[j]
+    detection_rate = x[ref[DETECTION_RATE]]
     for i in range(n):
-        events = n_events[i]
-        size = x[ref[LOAD_SIZE], i] if ref[LOAD_SIZE] >= 0 else 0.0
-        k = missed_loads(
-            tables.gamma, events + strata.prior[j], x[ref[DETECTION_RATE], i], z[SLOT_GAMMA, i], u[SLOT_POISSON, i], z[SLOT_POISSON, i]
+        missed[i] = missed_loads(
+            tables.gamma, n_events[i] + prior, detection_rate[i], z[SLOT_GAMMA, i], u[SLOT_POISSON, i], z[SLOT_POISSON, i]
         )
-        missed[i] = k
-        seized_loads[i] = _effective(tables, law, size, events) if events > 0.0 else 1.0
-        if k > 0.0:
-            scale = log_scale[i]
-            if ref[LOAD_MEDIAN] >= 0:
-                scale = log(x[ref[LOAD_MEDIAN], i]) - _log_median_load(tables, law, size)
-            mass[i] = x[ref[MISSED_SIZE_RATIO], i] * exp(scale + _log_sum(tables, law, size, k, z[SLOT_SUM, i]))
-            missed_loads_[i] = _effective(tables, law, size, k)
-        else:
-            mass[i] = 0.0
-            missed_loads_[i] = 1.0
-
-
-@inlined
-def average_purity(table, mean, cv, loads, t1, z1, z2):
-    """Return (average purity of a mass, whether its sd had to be limited).
-
-    m | mean ~ Beta with that mean and sd = mean cv / sqrt(loads), limited to what a Beta allows
-
-    mean in [0, 1], cv >= 0, loads >= 1 effective.  Source: method.md section 3.
-    """
-    if cv <= 0.0 or mean <= 0.0 or mean >= 1.0:
-        return mean, False
-    concentration = (1.0 - mean) * loads / (mean * cv * cv) - 1.0
-    return beta(table, mean, max(concentration, 0.0), t1, z1, z2), concentration < 0.0
+    for i in range(n):
+        size = x[ref[LOAD_SIZE], i] if ref[LOAD_SIZE] >= 0 else 0.0
+        loads_seized[i] = _effective(tables, law, size, max(n_events[i], 1.0))
+        k = max(missed[i], 1.0)
+        loads_missed[i] = _effective(tables, law, size, k)
+        mass[i] = _log_sum(tables, law, size, k, z[SLOT_SUM, i])
+    if ref[LOAD_MEDIAN] >= 0:
+        for i in range(n):
+            size = x[ref[LOAD_SIZE], i] if ref[LOAD_SIZE] >= 0 else 0.0
+            mass[i] += log(x[ref[LOAD_MEDIAN], i]) - _log_median_load(tables, law, size)
+    else:
+        for i in range(n):
+            mass[i] += log_scale[i]
+    ratio = x[ref[MISSED_SIZE_RATIO]]
+    for i in range(n):
+        some = ratio[i] * exp(mass[i])
+        mass[i] = some if missed[i] > 0.0 else 0.0
 
 
 @kernel
-def compose(strata, tables, x, j, seized, missed, mass, seized_loads, missed_loads_, u, z, n_used, parts, counters):
+def draw_share(table, share, loads, u, z, column, concentration, out):
+    """Write the realised share of the mass of single-kind loads: Beta with mean `share` and variance share (1 - share) / loads.
+
+    share, loads (d,) effective;  u, z (19, d), of which `column` and the next serve, -1 where the share is certain
+    concentration (d,) scratch;  out (d,) in place
+
+    Source: method.md section 3, Form, and section 4, attribution.
+    """
+    n = out.size
+    if column < 0:
+        out[:n] = share
+        return
+    for i in range(n):
+        concentration[i] = loads[i] - 1.0
+    draw_beta(table, share, concentration, u[column], z[column], z[column + 1], out)
+
+
+@kernel
+def draw_average_purity(table, mean, cv, part, loads, u, z, column, concentration, limited, out):
+    """Write the average purity of the mass of one form: Beta with this mean and sd = mean cv / sqrt(m), limited to what a Beta allows.
+
+    concentration = (1 - mean) m / (mean cv^2) - 1, limited to 0 .. 1e15;  m = max(1, part x loads)
+
+    mean, cv, part, loads (d,);  u, z (19, d), of which `column` and the next serve, -1 where there is no spread
+    concentration (d,) scratch
+    limited (d,) bool, set where the sd was limited;  out (d,) in place
+
+    Source: method.md section 3, Purity.
+    """
+    n = out.size
+    if column < 0:
+        out[:n] = mean
+        return
+    for i in range(n):
+        wanted = (1.0 - mean[i]) * max(part[i] * loads[i], 1.0) / (mean[i] * cv[i] * cv[i]) - 1.0
+        concentration[i] = min(max(wanted, 0.0), 1e15)
+        limited[i] |= wanted < 0.0 and mean[i] < 1.0
+    draw_beta(table, mean, concentration, u[column], z[column], z[column + 1], out)
+    for i in range(n):
+        if not cv[i] > 0.0:
+            out[i] = mean[i]  # no spread in this draw
+
+
+@kernel
+def compose(strata, tables, x, j, seized, missed, mass, loads_seized, loads_missed, u, z, scratch, parts, counters):
     """Split stratum j by form, make it pure, keep what crossed this border, and add it to the components of its corridor.
 
     realised pill share  S ~ Beta(mean s, variance s (1 - s) / m),  the same for the attributed share A;  m = n_eff seized, K_eff missed
-    pure = share x gross x average purity over max(1, S m) loads
+    pure = share x gross x average purity over max(1, s m) loads
 
-    seized, missed, mass, seized_loads, missed_loads_ (d,);  u, z (19, d);  n_used: draws in this lane
+    seized, missed, mass, loads_seized, loads_missed (d,);  u, z (19, d);  scratch (9, d)
     parts (3, 8, d)      powder, pill and (n_missed only) unrecorded components of the corridor, added to in place
     counters (j, 2)      draws whose mean purity was cut at 1, and whose sd was limited
 
     Source: method.md sections 3 and 4.
     """
+    n = seized.size
     ref = strata.ref[j]
+    column = np.where(strata.slot[j] >= 0, np.arange(N_SLOTS), -1)
     form = strata.form[j]
-    attributed = strata.slot[j, SLOT_ATTRIBUTED_SEIZED] >= 0
-    constant_share = x[ref[ATTRIBUTION_SHARE]]
-    for i in range(n_used):
-        n_seized = seized_loads[i]
-        n_missed = missed_loads_[i]
-        here_seized = constant_share[i]
-        here_missed = constant_share[i]
-        if attributed:
-            share = constant_share[i]
-            here_seized = beta(
-                tables.gamma, share, n_seized - 1.0, u[SLOT_ATTRIBUTED_SEIZED, i], z[SLOT_ATTRIBUTED_SEIZED, i], z[SLOT_ATTRIBUTED_SEIZED + 1, i]
-            )
-            here_missed = beta(
-                tables.gamma, share, n_missed - 1.0, u[SLOT_ATTRIBUTED_MISSED, i], z[SLOT_ATTRIBUTED_MISSED, i], z[SLOT_ATTRIBUTED_MISSED + 1, i]
-            )
-        pill_share = 0.0
-        pill_seized = 1.0 if form == PILL else 0.0
-        pill_missed = pill_seized
+    gamma = tables.gamma
+    concentration = scratch[0]
+    here_seized, here_missed = scratch[1], scratch[2]
+    pill_seized, pill_missed = scratch[3], scratch[4]
+    mean, part = scratch[5], scratch[6]
+    purity_seized, purity_missed = scratch[7], scratch[8]
+    limited = np.zeros(n, np.bool_)
+    cut = np.zeros(n, np.bool_)
+    share = x[ref[ATTRIBUTION_SHARE], :n]
+    draw_share(gamma, share, loads_seized, u, z, column[SLOT_ATTRIBUTED_SEIZED], concentration, here_seized)
+    draw_share(gamma, share, loads_missed, u, z, column[SLOT_ATTRIBUTED_MISSED], concentration, here_missed)
+    if form == UNRECORDED:
+        share = x[ref[PILL_SHARE], :n]
+        draw_share(gamma, share, loads_seized, u, z, column[SLOT_SHARE_SEIZED], concentration, pill_seized)
+        draw_share(gamma, share, loads_missed, u, z, column[SLOT_SHARE_MISSED], concentration, pill_missed)
+    for i in range(n):
+        parts[form, N_MISSED, i] += here_missed[i] * missed[i]
+    for f in range(2):
+        if form != UNRECORDED and form != f:
+            continue
+        if f == POWDER:
+            cv = x[ref[POWDER_CV], :n]
+            a, b = SLOT_POWDER_SEIZED, SLOT_POWDER_MISSED
+            for i in range(n):
+                mean[i] = x[ref[POWDER_PURITY], i] * x[ref[MASS_WEIGHTING], i]
+        else:
+            cv = x[ref[PILL_CV], :n]
+            a, b = SLOT_PILL_SEIZED, SLOT_PILL_MISSED
+            for i in range(n):
+                mean[i] = x[ref[PILL_FENTANYL], i] / x[ref[PILL_MASS], i]
+        for i in range(n):
+            cut[i] |= mean[i] > 1.0
+            mean[i] = min(mean[i], 1.0)
+            part[i] = 1.0
         if form == UNRECORDED:
-            pill_share = x[ref[PILL_SHARE], i]
-            pill_seized = beta(
-                tables.gamma, pill_share, n_seized - 1.0, u[SLOT_SHARE_SEIZED, i], z[SLOT_SHARE_SEIZED, i], z[SLOT_SHARE_SEIZED + 1, i]
-            )
-            pill_missed = beta(
-                tables.gamma, pill_share, n_missed - 1.0, u[SLOT_SHARE_MISSED, i], z[SLOT_SHARE_MISSED, i], z[SLOT_SHARE_MISSED + 1, i]
-            )
-        parts[form, N_MISSED, i] += here_missed * missed[i]
-        cut = False
-        limited = False
-        for f in range(2):
-            if form != UNRECORDED and form != f:
+            for i in range(n):
+                part[i] = 1.0 - share[i] if f == POWDER else share[i]
+        draw_average_purity(gamma, mean, cv, part, loads_seized, u, z, column[a], concentration, limited, purity_seized)
+        draw_average_purity(gamma, mean, cv, part, loads_missed, u, z, column[b], concentration, limited, purity_missed)
+        inland = x[ref[INLAND_RATIO]]
+        dose = x[ref[DOSE]]
+        for i in range(n):
+            gross_seized = seized[i]
+            gross_missed = mass[i]
+            if form == UNRECORDED:
+                gross_seized *= 1.0 - pill_seized[i] if f == POWDER else pill_seized[i]
+                gross_missed *= 1.0 - pill_missed[i] if f == POWDER else pill_missed[i]
+            pure_seized = gross_seized * purity_seized[i]
+            pure_missed = gross_missed * purity_missed[i]
+            ours_seized = here_seized[i] * pure_seized
+            ours_missed = here_missed[i] * pure_missed
+            parts[f, SEIZED_GROSS, i] += here_seized[i] * gross_seized
+            parts[f, SEIZED_PURE, i] += ours_seized
+            parts[f, MISSED_GROSS, i] += here_missed[i] * gross_missed
+            parts[f, MISSED_PURE, i] += ours_missed
+            parts[f, INLAND, i] += inland[i] * ours_seized
+            parts[f, UNATTRIBUTED, i] += (pure_seized - ours_seized) + (pure_missed - ours_missed)
+            parts[f, DOSES, i] += (ours_seized + ours_missed) * _MG_PER_KG / dose[i]
+    for i in range(n):
+        counters[j, 0] += cut[i]
+        counters[j, 1] += limited[i]
+
+
+@kernel
+def add_parts(total, parts):
+    """Add the components of a corridor to those of a group, both (3, 8, d); of unrecorded loads only the number."""
+    for f in range(3):
+        for e in range(N_COMPONENTS):
+            if f == UNRECORDED and e != N_MISSED:
                 continue
-            if f == POWDER:
-                mean = x[ref[POWDER_PURITY], i] * x[ref[MASS_WEIGHTING], i]
-                cv = x[ref[POWDER_CV], i]
-                a, b = SLOT_POWDER_SEIZED, SLOT_POWDER_MISSED
-                part = 1.0 - pill_share
-                gross_seized = seized[i] * (1.0 - pill_seized)
-                gross_missed = mass[i] * (1.0 - pill_missed)
-            else:
-                mean = x[ref[PILL_FENTANYL], i] / x[ref[PILL_MASS], i]
-                cv = x[ref[PILL_CV], i]
-                a, b = SLOT_PILL_SEIZED, SLOT_PILL_MISSED
-                part = pill_share
-                gross_seized = seized[i] * pill_seized
-                gross_missed = mass[i] * pill_missed
-            if mean > 1.0:
-                mean = 1.0
-                cut = True
-            if form != UNRECORDED:
-                part = 1.0
-            purity_seized, limited_seized = average_purity(tables.gamma, mean, cv, max(part * n_seized, 1.0), u[a, i], z[a, i], z[a + 1, i])
-            purity_missed, limited_missed = average_purity(tables.gamma, mean, cv, max(part * n_missed, 1.0), u[b, i], z[b, i], z[b + 1, i])
-            limited = limited or limited_seized or limited_missed
-            pure_seized = gross_seized * purity_seized
-            pure_missed = gross_missed * purity_missed
-            parts[f, SEIZED_GROSS, i] += here_seized * gross_seized
-            parts[f, SEIZED_PURE, i] += here_seized * pure_seized
-            parts[f, MISSED_GROSS, i] += here_missed * gross_missed
-            parts[f, MISSED_PURE, i] += here_missed * pure_missed
-            parts[f, INLAND, i] += x[ref[INLAND_RATIO], i] * here_seized * pure_seized
-            parts[f, UNATTRIBUTED, i] += (1.0 - here_seized) * pure_seized + (1.0 - here_missed) * pure_missed
-            parts[f, DOSES, i] += (here_seized * pure_seized + here_missed * pure_missed) * _MG_PER_KG / x[ref[DOSE], i]
-        counters[j, 0] += cut
-        counters[j, 1] += limited
+            here = total[f, e]
+            more = parts[f, e]
+            for i in range(here.size):
+                here[i] += more[i]
 
 
 @inlined
@@ -555,7 +604,9 @@ def summarise(index, parts, whole, values, first, lane, layout, state, sums, sto
 
 
 @kernel
-def border_block(strata, inputs, tables, law, source, first, n_draws, layout, state, sums, counters, inland_counters, stored, stored_inputs):
+def border_block(
+    strata, inputs, tables, law, source, first, n_draws, layout, state, sums, counters, inland_counters, stored, stored_inputs
+):
     """Draw points first .. first + n_draws - 1 of one replicate of the border model and add them to its summaries.
 
     sums (S, lanes, 2)            lane sums of this block, written
@@ -578,6 +629,7 @@ def border_block(strata, inputs, tables, law, source, first, n_draws, layout, st
     u = np.empty((N_SLOTS, lane_size))
     z = np.empty((N_SLOTS, lane_size))
     scratch = np.empty((6, lane_size))
+    share_scratch = np.empty((9, lane_size))
     parts = np.empty((3, N_COMPONENTS, lane_size))
     group_parts = np.empty((n_groups, 3, N_COMPONENTS, lane_size))
     whole = np.empty((N_COMPONENTS, lane_size))
@@ -610,8 +662,9 @@ def border_block(strata, inputs, tables, law, source, first, n_draws, layout, st
                         u[:, :n], z[:, :n], scratch[2], scratch[3], scratch[4], scratch[5],
                     )  # fmt: skip
                     compose(
-                        strata, tables, x, j, seized[j], scratch[2], scratch[3], scratch[4], scratch[5], u, z, n, parts, counters
-                    )
+                        strata, tables, x, j, seized[j, :n], scratch[2, :n], scratch[3, :n], scratch[4, :n], scratch[5, :n],
+                        u[:, :n], z[:, :n], share_scratch[:, :n], parts, counters,
+                    )  # fmt: skip
                 for f in range(2):
                     for i in range(n):
                         if parts[f, INLAND, i] > parts[f, MISSED_PURE, i]:
@@ -620,10 +673,8 @@ def border_block(strata, inputs, tables, law, source, first, n_draws, layout, st
                 corridor = strata.cell_corridor[cell]
                 for g in range(n_groups):
                     if strata.member[g, corridor]:
-                        group_parts[g] += parts
-                summarise(
-                    strata.index[corridor, period], parts, whole, scratch[1, :n], start, lane, layout, state, sums, stored
-                )
+                        add_parts(group_parts[g], parts)
+                summarise(strata.index[corridor, period], parts, whole, scratch[1, :n], start, lane, layout, state, sums, stored)
             for g in range(n_groups):
                 summarise(
                     strata.index[n_corridors + g, period], group_parts[g], whole, scratch[1, :n], start, lane, layout, state, sums, stored

@@ -191,17 +191,12 @@ def test_a_range_of_points_in_parts_is_the_same_range():
 # the average purity of many seizures
 
 
-@numba.njit
-def average_purities(table, mean, cv, loads, t1, z1, z2, out, limited):
-    for i in range(out.size):
-        out[i], limited[i] = border.average_purity(table, mean, cv, loads, t1[i], z1[i], z2[i])
-
-
 def averages(mean, cv, loads, n):
     u = np.clip(qmc.Sobol(2, seed=np.random.default_rng(8)).random(n), 2.0**-54, 1.0 - 2.0**-53)
-    t, z = np.where(u < 0.5, u, u - 1.0), special.ndtri(u)
-    out, limited = np.empty(n), np.empty(n, np.bool_)
-    average_purities(counts.gamma_table(), mean, cv, loads, t[:, 0].copy(), z[:, 0].copy(), z[:, 1].copy(), out, limited)
+    t, z = np.where(u < 0.5, u, u - 1.0).T.copy(), special.ndtri(u).T.copy()
+    out, limited = np.empty(n), np.zeros(n, np.bool_)
+    mean, cv, loads = (np.full(n, number) for number in (mean, cv, loads))
+    border.draw_average_purity(counts.gamma_table(), mean, cv, np.ones(n), loads, t, z, 0, np.empty(n), limited, out)
     return out, limited
 
 
