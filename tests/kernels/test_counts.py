@@ -142,6 +142,15 @@ def test_poisson_is_exact_below_the_search_limit(mean):
     np.testing.assert_array_equal(apply(poissons, mean, t, score(t), size=t.size), oracles.poisson(mean, t, score(t)))
 
 
+@pytest.mark.parametrize("mean", [0.0, 1e-9, 0.3, 2.3, 15.999])
+def test_the_outermost_uniforms_give_no_absurd_count(mean):
+    """At u = 1 - 2^-54 the sum of probabilities may stop short of u: the count must stay one that has a chance of 2^-58 or more."""
+    t = np.array([-(2.0**-40), -(2.0**-50), -(2.0**-53), -(2.0**-54)])
+    k = apply(poissons, mean, t, score(t), size=t.size)
+    assert (np.diff(k) >= 0.0).all()
+    assert (stats.poisson.sf(k - 1.0, mean) > 2.0**-58).all()
+
+
 @pytest.mark.parametrize("mean", [16.0, 16.5, 31.0, 200.0, 1e4, 1e7])
 def test_poisson_in_probability_above_it(mean):
     rng = np.random.default_rng(4)
