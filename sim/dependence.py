@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import optimize
 
 from .errors import Problem
 from .records import Correlation, Parameter
@@ -195,7 +196,7 @@ def _definite(
                     path=(*block.path, "correlation"),
                     came=f"correlation = {block.correlation:g} of {k} draws is impossible: smallest eigenvalue {smallest:.4g}",
                     allowed=f"an exchangeable correlation of {k} draws is at least -1/{k - 1}",
-                    advice=f"the nearest feasible value is {-1.0 / (k - 1):.4g}",
+                    advice=f"the nearest feasible value is {_inward(-1.0 / (k - 1), 0.0):.4g}",
                 )
             ]
     if not involved:
@@ -203,6 +204,7 @@ def _definite(
     last = involved[-1]
 
     def lowest(scale: float) -> float:
+        """Return the smallest eigenvalue with the last correlation `scale` times as strong: a concave function of it."""
         scaled = matrix.copy()
         for key, (strength, correlation) in pairs.items():
             a, b = key
@@ -210,30 +212,38 @@ def _definite(
                 scaled[order[a], order[b]] = scaled[order[b], order[a]] = scale * strength
         return float(np.linalg.eigvalsh(scaled)[0])
 
-    advice = "lower the other correlations first: no value of this one is feasible with them"
-    if lowest(0.0) >= -_TOLERANCE:
-        scale = _largest(lambda s: lowest(s) >= -_TOLERANCE)
-        nearest = (
-            f"the nearest feasible value is {last.value * scale:.4g}" if last.value is not None else f"a matrix {scale:.3g} times as strong"
-        )
-        advice = f"{nearest}, or lower the inner correlations' contradiction with it"
+    widest = 1.0 / abs(last.value) if last.value else 1.0
+    best = float(optimize.minimize_scalar(lambda scale: -lowest(scale), bounds=(-widest, widest), method="bounded").x)
+    if lowest(best) < -_TOLERANCE:
+        advice = "lower the correlations it is linked to first: with them no value of this one is feasible"
+    else:
+        scale = _nearest(lambda s: lowest(s) >= -_TOLERANCE, best, 1.0)
+        if last.value is None:
+            advice = f"the nearest feasible matrix is {_inward(scale, best):.4g} times as strong off its diagonal"
+        else:
+            advice = f"the nearest feasible value is {_inward(scale * last.value, best * last.value):.4g}"
     return [
         Problem(
             path=last.path,
-            came=f"with the correlations it is linked to, its matrix is not positive semidefinite: smallest eigenvalue {smallest:.4g}",
+            came=f"with the correlations it is linked to, it is impossible: smallest eigenvalue {smallest:.4g}",
             allowed="correlations that some joint law can have",
             advice=advice,
         )
     ]
 
 
-def _largest(feasible: Callable[[float], bool]) -> float:
-    """Return the largest scale in [0, 1] that is feasible, rounded down to four digits."""
-    low, high = 0.0, 1.0
-    for _ in range(40):
-        middle = 0.5 * (low + high)
-        low, high = (middle, high) if feasible(middle) else (low, middle)
-    return math.floor(low * 1e4) / 1e4
+def _nearest(feasible: Callable[[float], bool], inside: float, outside: float) -> float:
+    """Return the last feasible point on the way from `inside` to `outside`, by bisection."""
+    for _ in range(60):
+        middle = 0.5 * (inside + outside)
+        inside, outside = (middle, outside) if feasible(middle) else (inside, middle)
+    return inside
+
+
+def _inward(number: float, centre: float) -> float:
+    """Round to four decimals towards `centre`, so that what is printed is feasible."""
+    rounded = math.floor(number * 1e4) if number > centre else math.ceil(number * 1e4)
+    return rounded / 1e4
 
 
 def factor(matrix: np.ndarray) -> np.ndarray:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from . import distributions
 from .dependence import Draw
 from .errors import Problem
+from .evidence import Row
 from .inputs import compile_inputs, only_value
 from .kernels import border, counts, quantiles
 from .matching import Match, Stratum, match, unused
@@ -105,11 +106,10 @@ class Model:
 # --- checks ----------------------------------------------------------------------------------------------------------------------
 
 
-def check(scenario: Scenario, *, allow_unused: bool = False) -> list[Problem]:
+def check(scenario: Scenario) -> list[Problem]:
     """Return every problem between blocks: matching, dependence, load scales, the needs of a load law; and blocks that serve nothing."""
     matched, problems = match(scenario)
-    if not allow_unused:
-        problems += unused(scenario, matched)
+    problems += unused(scenario, matched)
     problems += _check_scales(scenario, matched)
     if scenario.load_law == "copy":
         problems += [
@@ -257,7 +257,7 @@ def _strata(
             for part in range(1 if column < border.SLOT_SHARE_SEIZED else 2):
                 wanted.setdefault(f"{label}|{_SLOT_NAMES[column]}-{part}", []).append(("slot", j, column + part))
         # Rows are numbered by what they say: their order in a file names no stream.
-        for i, row in enumerate(sorted(stratum.rows, key=lambda row: repr(replace(row, where="")))):
+        for i, row in enumerate(sorted(stratum.rows, key=_row_order)):
             if row.n_events is None:
                 span = math.log((row.n_max + 1) / row.n_min)
                 unknown.append((f"{label}|events-{i}", math.log(row.n_min), span))
@@ -342,6 +342,10 @@ def _strata(
         index=np.zeros((0, 0, 3, len(QUANTITIES)), np.int64),
     )
     return compiled, names, tuple(cells)
+
+
+def _row_order(row: Row) -> tuple[object, ...]:
+    return (row.unit, row.amount, row.rounding, -1 if row.n_events is None else row.n_events, row.n_min, row.n_max)
 
 
 def _slots_in_use(scenario: Scenario, stratum: Stratum) -> list[int]:
@@ -519,8 +523,7 @@ def _tail_indices(scenario: Scenario, matched: Match) -> tuple[np.ndarray, np.nd
         cause("missed", stratum.draws.get(("detection_rate", form)), True)
         for name in ("missed_size_ratio", "load_median"):
             cause("mass", stratum.draws.get((name, form)), False)
-        if ("load_median", form) not in stratum.draws:
-            causes += [("mass", *scale) for scale in scales.get(stratum.key, ())]
+        causes += [("mass", *scale) for scale in scales.get(stratum.key, ())]
         cause("pure", stratum.draws.get(("pill_mass", "pill")), True)
         if stratum.tablets:
             cause("gross", stratum.draws.get(("pill_mass", "pill")), False)
@@ -575,8 +578,9 @@ def _scale_indices(scenario: Scenario, matched: Match) -> dict[tuple[str, str, s
                 shape_index += least * distributions.support(draw.block.law)[0]
             elif scenario.load_truncation == math.inf and distributions.is_unbounded(draw.block.law):
                 causes.append((0.0, f"{draw.id} is unbounded and loads are not truncated"))
-        if scenario.load_law == "gamma":
-            causes.append((shape_index, f"gamma loads with load_shape x n_events = {shape_index:.3g} in the load-scale block"))
         for stratum in strata:
-            found[stratum.key] = causes
+            found[stratum.key] = list(causes)
+            if scenario.load_law == "gamma" and ("load_median", stratum.key[2]) not in stratum.draws:
+                why = f"gamma loads with load_shape x n_events = {shape_index:.3g} in the load-scale block"
+                found[stratum.key].append((shape_index, why))
     return found

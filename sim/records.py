@@ -10,7 +10,6 @@ from typing import Any, Literal
 from .distributions import Law
 from .evidence import Row
 
-Form = Literal["powder", "pill", "unrecorded"]
 RESULT_FORMS = ("powder", "pill", "all")
 DIMENSIONS = ("corridor", "period", "form")
 
