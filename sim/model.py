@@ -230,7 +230,7 @@ def _scale_blocks(scenario: Scenario, matched: Match) -> list[tuple[tuple[str, .
 def _strata(
     scenario: Scenario, matched: Match, constants: Mapping[float, int], first_slot: int
 ) -> tuple[border.Strata, list[str], tuple[tuple[int, int], ...]]:
-    """Return the strata of the kernel (`index` still empty), the names of their slots from `first_slot` on, and (corridor, period) of its cells."""
+    """Return the kernel's strata (`index` still empty), the names of their slots from `first_slot` on, and its cells (corridor, period)."""
     number = {draw.id: i for i, draw in enumerate(matched.draws)}
     strata = matched.strata
     place = {stratum.key: j for j, stratum in enumerate(strata)}
