@@ -177,7 +177,6 @@ def test_blocks_and_labels_that_serve_nothing():
     assert '"powder_purity[east,FY2024,FY2025]" serves nothing for period FY2025' in texts[1]
     assert '"dose[pill]" is not used' in texts[2]
     assert len(check(one)) == 3
-    assert check(one, allow_unused=True) == []
 
 
 def test_a_used_scenario_has_no_unused_block():

@@ -160,7 +160,7 @@ MUTANTS = {
     "one event less": lambda s: s._replace(n_events=np.maximum(s.n_events - 1.0, 1.0)),
     "dose taken for purity": lambda s: s._replace(ref=_swapped(s.ref, border.DOSE, border.POWDER_PURITY)),
     "counted pills lost": lambda s: s._replace(tablets=0.0 * s.tablets),
-    "inland ratio of another corridor": lambda s: s._replace(ref=_swapped(s.ref, border.INLAND_RATIO, border.ATTRIBUTION_SHARE)),
+    "inland ratio of another corridor": lambda s: s._replace(ref=_swapped(s.ref, border.INLAND_RATIO, border.MISSED_SIZE_RATIO)),
 }
 
 
