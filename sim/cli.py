@@ -385,7 +385,7 @@ def _print_plan(scenario: Scenario, final: Path) -> None:
         ("groups", ", ".join(name for name, _ in scenario.groups) or "none"),
         ("periods", ", ".join(scenario.periods)),
         ("strata with evidence", str(len(matched.strata))),
-        ("parameter draws", f"{len(matched.draws)} from {len(scenario.parameters)} blocks"),
+        ("parameter draws", f"{len(matched.parameter_draws)} from {len(scenario.parameters)} blocks"),
         ("size of loads", _load_law(scenario.load_law, scenario.load_truncation)),
         ("draws", f"{scenario.draws:,} asked, {planned.draws:,} used: {planned.replicates} x {planned.points:,} ({scenario.sampler})"),
         ("draws kept", f"{scenario.keep_draws:,}"),

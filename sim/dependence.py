@@ -17,7 +17,7 @@ _TOLERANCE = 1e-9  # an eigenvalue above -1e-9 is rounding, not a contradiction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Draw:
+class ParameterDraw:
     """One scalar input: the draw of a block at one label of each dimension it varies by; `id` is its stable name."""
 
     id: str
@@ -29,17 +29,17 @@ class Draw:
 class Component:
     """Draws that depend on each other: R is the correlation of their normal (t) scores. df = 0 for a Gaussian copula."""
 
-    draws: tuple[Draw, ...]
+    parameter_draws: tuple[ParameterDraw, ...]
     matrix: np.ndarray
     df: float
 
 
 def components(
-    draws: Sequence[Draw], blocks: Sequence[Parameter], correlations: Sequence[Correlation]
+    parameter_draws: Sequence[ParameterDraw], blocks: Sequence[Parameter], correlations: Sequence[Correlation]
 ) -> tuple[list[Component], list[Problem]]:
     """Return the components of more than one draw, each with its draws in order of id, and every problem found.
 
-    draws    all draws in use;  blocks  all blocks of the file: a correlation may name one that nothing uses, which is not dangling
+    parameter_draws  all in use;  blocks  all of the file: a correlation may name one that nothing uses, which is not dangling
 
     A block that varies correlates its own draws by `correlation`. A `value` r between two blocks that vary by the same dimensions, with
     inner correlations p and q, is r for equal labels and r sqrt(p q) for unequal ones; with one side that does not vary it is r with
@@ -47,9 +47,9 @@ def components(
 
     Source: interface.md section 3; method.md section 5.
     """
-    by_id = {draw.id: draw for draw in draws}
-    by_block: dict[str, list[Draw]] = {}
-    for draw in draws:
+    by_id = {draw.id: draw for draw in parameter_draws}
+    by_block: dict[str, list[ParameterDraw]] = {}
+    for draw in parameter_draws:
         by_block.setdefault(draw.block.id, []).append(draw)
     known = {block.id for block in blocks} | by_id.keys()
     problems: list[Problem] = []
@@ -130,12 +130,12 @@ def components(
                 matrix[order[a], order[b]] = matrix[order[b], order[a]] = strength
         draws_here = tuple(by_id[name] for name in members)
         problems += _definite(draws_here, matrix, pairs, order, involved)
-        found.append(Component(draws=draws_here, matrix=matrix, df=next(iter(copulas))[1] if copulas else 0.0))
+        found.append(Component(parameter_draws=draws_here, matrix=matrix, df=next(iter(copulas))[1] if copulas else 0.0))
     return found, problems
 
 
 def _crossed(
-    left: str, right: str, r: float, by_id: Mapping[str, Draw], by_block: Mapping[str, list[Draw]]
+    left: str, right: str, r: float, by_id: Mapping[str, ParameterDraw], by_block: Mapping[str, list[ParameterDraw]]
 ) -> list[tuple[str, str, float]] | str:
     """Return (draw, draw, correlation) for a value r between two names, or what is wrong with it."""
     many_left, many_right = by_block.get(left, []), by_block.get(right, [])
@@ -178,7 +178,7 @@ def _linked(names: Sequence[str], links: Sequence[tuple[str, str]]) -> list[list
 
 
 def _definite(
-    draws: Sequence[Draw],
+    draws: Sequence[ParameterDraw],
     matrix: np.ndarray,
     pairs: Mapping[frozenset[str], tuple[float, Correlation | None]],
     order: Mapping[str, int],

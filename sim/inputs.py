@@ -41,10 +41,10 @@ def compile_inputs(
 
     live = []  # (component, places of its uncertain draws within it), of two or more
     for component in components:
-        kept = [k for k, draw in enumerate(component.draws) if np.isnan(constant[number[draw.id]])]
+        kept = [k for k, draw in enumerate(component.parameter_draws) if np.isnan(constant[number[draw.id]])]
         if len(kept) > 1:
             live.append((component, kept))
-    chi_names = [f"chi-square:{component.draws[0].id}" if component.df > 0.0 else "" for component, _ in live]
+    chi_names = [f"chi-square:{component.parameter_draws[0].id}" if component.df > 0.0 else "" for component, _ in live]
     uncertain = [name for name in names if np.isnan(constant[number[name]])]
     slot_names = tuple(sorted([*uncertain, *filter(None, chi_names)]))
     slot_of = {name: slot for slot, name in enumerate(slot_names)}
@@ -55,7 +55,7 @@ def compile_inputs(
     factors: list[np.ndarray] = []
     chi_table = []
     for k, (component, kept) in enumerate(live):
-        here = [number[component.draws[place].id] for place in kept]
+        here = [number[component.parameter_draws[place].id] for place in kept]
         component_of[here] = k
         members += here
         member_start.append(len(members))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .dependence import Component, Draw, components
+from .dependence import Component, ParameterDraw, components
 from .errors import Problem
 from .evidence import Row
 from .records import DIMENSIONS, PARAMETERS, Parameter, Scenario
@@ -15,14 +15,14 @@ StratumKey = tuple[str, str, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stratum:
-    """One (corridor, period, form) of the evidence: its rows and, by (parameter name, form of the lookup), the draw that serves it.
+    """One (corridor, period, form) of the evidence: its rows and, by (parameter name, lookup form), the parameter draw that serves it.
 
-    A parameter that no block serves, and that has a default, is absent from `draws`.
+    A parameter that no block serves, and that has a default, is absent from `parameter_draws`.
     """
 
     key: StratumKey
     rows: tuple[Row, ...]
-    draws: dict[tuple[str, str], Draw]
+    parameter_draws: dict[tuple[str, str], ParameterDraw]
 
     @property
     def n_known(self) -> int:
@@ -42,7 +42,7 @@ class Match:
     """Strata by period, corridor and form in the order of the scenario; draws by id; components of dependent draws."""
 
     strata: tuple[Stratum, ...]
-    draws: tuple[Draw, ...]
+    parameter_draws: tuple[ParameterDraw, ...]
     components: tuple[Component, ...]
 
 
@@ -98,13 +98,13 @@ def match(scenario: Scenario) -> tuple[Match, list[Problem]]:
     for block in scenario.parameters:
         by_name.setdefault(block.name, []).append(block)
 
-    draws: dict[str, Draw] = {}
+    draws: dict[str, ParameterDraw] = {}
     strata = []
     tied: set[tuple[str, str]] = set()
     missing: dict[tuple[str, str], list[StratumKey]] = {}
     for corridor, period, form in keys:
         here = rows[corridor, period, form]
-        served: dict[tuple[str, str], Draw] = {}
+        served: dict[tuple[str, str], ParameterDraw] = {}
         for name, lookup_form, required in lookups(form, any(row.unit == "pill" for row in here), scenario.load_law):
             key = (corridor, period, lookup_form)
             candidates = [block for block in by_name.get(name, []) if _serves(block, key)]
@@ -129,8 +129,8 @@ def match(scenario: Scenario) -> tuple[Match, list[Problem]]:
             block = best[0]
             labels = tuple(key[DIMENSIONS.index(dimension)] for dimension in block.varies_by)
             name_of_draw = f"{block.id}@{','.join(labels)}" if labels else block.id
-            served[name, lookup_form] = draws.setdefault(name_of_draw, Draw(id=name_of_draw, block=block, labels=labels))
-        strata.append(Stratum(key=(corridor, period, form), rows=tuple(here), draws=served))
+            served[name, lookup_form] = draws.setdefault(name_of_draw, ParameterDraw(id=name_of_draw, block=block, labels=labels))
+        strata.append(Stratum(key=(corridor, period, form), rows=tuple(here), parameter_draws=served))
 
     for (name, form), places in missing.items():
         corridor, period, _ = places[0]
@@ -145,7 +145,7 @@ def match(scenario: Scenario) -> tuple[Match, list[Problem]]:
         )
     ordered = [draws[name] for name in sorted(draws)]
     linked, wrong = components(ordered, scenario.parameters, scenario.correlations)
-    return Match(strata=tuple(strata), draws=tuple(ordered), components=tuple(linked)), problems + wrong
+    return Match(strata=tuple(strata), parameter_draws=tuple(ordered), components=tuple(linked)), problems + wrong
 
 
 def unused(scenario: Scenario, matched: Match) -> list[Problem]:
@@ -156,7 +156,7 @@ def unused(scenario: Scenario, matched: Match) -> list[Problem]:
     problems = []
     reached: dict[str, set[StratumKey]] = {}
     for stratum in matched.strata:
-        for (_, form), draw in stratum.draws.items():
+        for (_, form), draw in stratum.parameter_draws.items():
             reached.setdefault(draw.block.id, set()).add((stratum.key[0], stratum.key[1], form))
     for block in scenario.parameters:
         kind = PARAMETERS[block.name]

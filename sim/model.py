@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import distributions
-from .dependence import Draw
+from .dependence import ParameterDraw
 from .errors import Problem
 from .evidence import Row
 from .inputs import compile_inputs, only_value
@@ -73,7 +73,7 @@ class Model:
     n = corridors then groups, p = periods, f = powder, pill, all, q = quantities in the order of QUANTITIES
 
     slot_names         (s,) stable name of every uniform slot: inputs by name, then strata by name; slot i takes Sobol' dimension i
-    draws              every parameter draw, in order of id; they are the first inputs
+    parameter_draws    in order of id; they are the first inputs
     summary            (n, p, f, q) summary that answers, ABSENT, or ZERO
     factor             (n, p, f, q) what to multiply it by (a constant dose, 1 elsewhere)
     n_summaries        summaries in play
@@ -90,7 +90,7 @@ class Model:
     inputs: border.Inputs
     tables: border.Tables
     slot_names: tuple[str, ...]
-    draws: tuple[Draw, ...]
+    parameter_draws: tuple[ParameterDraw, ...]
     summary: np.ndarray
     factor: np.ndarray
     n_summaries: int
@@ -122,7 +122,7 @@ def check(scenario: Scenario) -> list[Problem]:
             for row in scenario.rows
             if row.n_events not in (0, 1)
         ]
-    for draw in matched.draws:
+    for draw in matched.parameter_draws:
         if draw.block.name == "load_log_sd" and float(distributions.isf(draw.block.law, np.array([1e-6]))[0]) > LARGEST_LOG_SD:
             problem = Problem(
                 path=(*draw.block.path, "distribution"),
@@ -142,7 +142,7 @@ def _check_scales(scenario: Scenario, matched: Match) -> list[Problem]:
     problems = []
     for members, period, strata in _scale_blocks(scenario, matched):
         if all(stratum.events_known and stratum.n_known == 0 for stratum in strata):
-            lacking = [stratum for stratum in strata if ("load_median", stratum.key[2]) not in stratum.draws]
+            lacking = [stratum for stratum in strata if ("load_median", stratum.key[2]) not in stratum.parameter_draws]
             if lacking:
                 problems.append(
                     Problem(
@@ -194,7 +194,7 @@ def compile_model(scenario: Scenario) -> Model:
             gamma=gamma, score=quantiles.normal_score_table(), tail=quantiles.normal_tail_table(), sums=_load_sums(scenario, matched)
         ),
         slot_names=(*input_names, *strata_names),
-        draws=matched.draws,
+        parameter_draws=matched.parameter_draws,
         summary=summary,
         factor=multiplier,
         n_summaries=n_summaries,
@@ -210,7 +210,7 @@ def compile_model(scenario: Scenario) -> Model:
 
 def _inputs(matched: Match) -> tuple[border.Inputs, tuple[str, ...], dict[float, int]]:
     """Return the inputs, parameter draws first and constants for defaults after them, their slot names, and where each constant stands."""
-    laws = {draw.id: draw.block.law for draw in matched.draws}
+    laws = {draw.id: draw.block.law for draw in matched.parameter_draws}
     constants = sorted({kind.default for kind in PARAMETERS.values() if kind.default is not None})
     inputs, names = compile_inputs(laws, matched.components, constants)
     return inputs, names, {constant: len(laws) + i for i, constant in enumerate(constants)}
@@ -231,7 +231,7 @@ def _strata(
     scenario: Scenario, matched: Match, constants: Mapping[float, int], first_slot: int
 ) -> tuple[border.Strata, list[str], tuple[tuple[int, int], ...]]:
     """Return the kernel's strata (`index` still empty), the names of their slots from `first_slot` on, and its cells (corridor, period)."""
-    number = {draw.id: i for i, draw in enumerate(matched.draws)}
+    number = {draw.id: i for i, draw in enumerate(matched.parameter_draws)}
     strata = matched.strata
     place = {stratum.key: j for j, stratum in enumerate(strata)}
     copy = scenario.load_law == "copy"
@@ -248,7 +248,7 @@ def _strata(
         label = "|".join(stratum.key)
         for column, (name, lookup_form) in enumerate(_REFS):
             parameter = name or _SIZE.get(scenario.load_law, "")
-            draw = stratum.draws.get((parameter, lookup_form or form))
+            draw = stratum.parameter_draws.get((parameter, lookup_form or form))
             if draw is not None:
                 ref[j, column] = number[draw.id]
             elif parameter and (default := PARAMETERS[parameter].default) is not None:
@@ -353,7 +353,7 @@ def _slots_in_use(scenario: Scenario, stratum: Stratum) -> list[int]:
     form = stratum.key[2]
 
     def certain(name: str, lookup_form: str, values: tuple[float, ...]) -> bool:
-        draw = stratum.draws.get((name, lookup_form))
+        draw = stratum.parameter_draws.get((name, lookup_form))
         return (PARAMETERS[name].default if draw is None else only_value(draw.block.law)) in values
 
     used = [] if scenario.load_law == "copy" else [border.SLOT_GAMMA, border.SLOT_POISSON]
@@ -395,7 +395,7 @@ def _prior_shares(scenario: Scenario, matched: Match) -> np.ndarray:
         for p, period in enumerate(scenario.periods):
             ours = expected = 0.0
             for a, stratum in zip(priors, matched.strata, strict=True):
-                draw = stratum.draws.get(("detection_rate", stratum.key[2]))
+                draw = stratum.parameter_draws.get(("detection_rate", stratum.key[2]))
                 if stratum.key[1] != period or stratum.key[0] not in members or draw is None:
                     continue
                 d = float(distributions.ppf(draw.block.law, np.array([0.5]))[0])
@@ -411,13 +411,13 @@ def _gross_kg(stratum: Stratum) -> float:
     kg = math.fsum(row.amount for row in stratum.rows if row.unit == "kg")
     tablets = math.fsum(row.amount for row in stratum.rows if row.unit == "pill")
     if tablets:
-        kg += tablets * float(distributions.ppf(stratum.draws["pill_mass", "pill"].block.law, np.array([0.5]))[0]) / 1e6
+        kg += tablets * float(distributions.ppf(stratum.parameter_draws["pill_mass", "pill"].block.law, np.array([0.5]))[0]) / 1e6
     return kg
 
 
 def _load_sums(scenario: Scenario, matched: Match) -> counts.LoadSums:
     """Return the tables of sums over the range that load_log_sd can take; a token one for other laws."""
-    laws = [draw.block.law for draw in matched.draws if draw.block.name == "load_log_sd"]
+    laws = [draw.block.law for draw in matched.parameter_draws if draw.block.name == "load_log_sd"]
     if scenario.load_law != "lognormal" or not laws:
         return counts.load_sums(0.0, 0.0, np.inf)
     low = min(float(distributions.ppf(law, np.array([1e-9]))[0]) for law in laws)
@@ -486,7 +486,7 @@ def _value_everywhere(strata: Iterable[Stratum], name: str) -> float | None:
     """Return the one constant that a parameter (not of purity) has in all strata, or None."""
     found = set()
     for stratum in strata:
-        draw = stratum.draws.get((name, stratum.key[2]))
+        draw = stratum.parameter_draws.get((name, stratum.key[2]))
         found.add(PARAMETERS[name].default if draw is None else only_value(draw.block.law))
     return found.pop() if len(found) == 1 else None
 
@@ -513,22 +513,22 @@ def _tail_indices(scenario: Scenario, matched: Match) -> tuple[np.ndarray, np.nd
         form = stratum.key[2]
         causes: list[tuple[str, float, str]] = []  # which quantities, index, why
 
-        def cause(which: str, draw: Draw | None, at_zero: bool, causes: list[tuple[str, float, str]] = causes) -> None:
+        def cause(which: str, draw: ParameterDraw | None, at_zero: bool, causes: list[tuple[str, float, str]] = causes) -> None:
             if draw is not None:
                 law = draw.block.law
                 alpha = distributions.index_at_zero(law) if at_zero else distributions.index_at_infinity(law)
                 end = "0" if at_zero else "infinity"
                 causes.append((which, alpha, f"{draw.id} has index {alpha:.3g} at {end}"))
 
-        cause("missed", stratum.draws.get(("detection_rate", form)), True)
+        cause("missed", stratum.parameter_draws.get(("detection_rate", form)), True)
         for name in ("missed_size_ratio", "load_median"):
-            cause("mass", stratum.draws.get((name, form)), False)
+            cause("mass", stratum.parameter_draws.get((name, form)), False)
         causes += [("mass", *scale) for scale in scales.get(stratum.key, ())]
-        cause("pure", stratum.draws.get(("pill_mass", "pill")), True)
+        cause("pure", stratum.parameter_draws.get(("pill_mass", "pill")), True)
         if stratum.tablets:
-            cause("gross", stratum.draws.get(("pill_mass", "pill")), False)
-        cause("inland", stratum.draws.get(("inland_seized_ratio", form)), False)
-        cause("doses", stratum.draws.get(("dose", form)), True)
+            cause("gross", stratum.parameter_draws.get(("pill_mass", "pill")), False)
+        cause("inland", stratum.parameter_draws.get(("inland_seized_ratio", form)), False)
+        cause("doses", stratum.parameter_draws.get(("dose", form)), True)
         p = scenario.periods.index(stratum.key[1])
         for which, alpha, why in causes:
             if not alpha < math.inf:
@@ -570,7 +570,7 @@ def _scale_indices(scenario: Scenario, matched: Match) -> dict[tuple[str, str, s
         causes: list[tuple[float, str]] = []
         shape_index = 0.0
         for stratum in strata:
-            draw = stratum.draws.get((_SIZE.get(scenario.load_law, ""), stratum.key[2]))
+            draw = stratum.parameter_draws.get((_SIZE.get(scenario.load_law, ""), stratum.key[2]))
             if draw is None:
                 continue
             if scenario.load_law == "gamma":
@@ -580,7 +580,7 @@ def _scale_indices(scenario: Scenario, matched: Match) -> dict[tuple[str, str, s
                 causes.append((0.0, f"{draw.id} is unbounded and loads are not truncated"))
         for stratum in strata:
             found[stratum.key] = list(causes)
-            if scenario.load_law == "gamma" and ("load_median", stratum.key[2]) not in stratum.draws:
+            if scenario.load_law == "gamma" and ("load_median", stratum.key[2]) not in stratum.parameter_draws:
                 why = f"gamma loads with load_shape x n_events = {shape_index:.3g} in the load-scale block"
                 found[stratum.key].append((shape_index, why))
     return found

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csgraph
 
 from . import distributions
-from .dependence import Component, Draw, components
+from .dependence import Component, ParameterDraw, components
 from .errors import Problem, ScenarioError, SimError
 from .inputs import compile_inputs
 from .kernels import border, functions, quantiles, streams, summaries
@@ -230,7 +230,7 @@ def _read_correlation(
         Correlation(id=", ".join(pair), between=pair, value=r, copula=copula, df=df, path=("correlation", ", ".join(pair)))
         for pair, r in sound.items()
     ]
-    found, _ = components([Draw(id=block.id, block=block) for block in blocks], blocks, links)
+    found, _ = components([ParameterDraw(id=block.id, block=block) for block in blocks], blocks, links)
     return found
 
 

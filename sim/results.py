@@ -24,7 +24,7 @@ import tomli_w
 import xarray as xr
 
 from . import distributions
-from .dependence import Draw
+from .dependence import ParameterDraw
 from .errors import Problem, ResultError
 from .model import DIAGNOSTICS, compile_model
 from .records import PARAMETERS, QUANTITIES, RESULT_FORMS, Scenario
@@ -141,20 +141,20 @@ def run(
     asked = with_run(scenario, draws=draws, seed=seed)
     model = compile_model(asked)
     outcome = simulate(model, threads=threads, progress=progress)
-    return to_tree(asked, outcome, draws=model.draws, seized_gross_kg=model.seized_gross_kg)
+    return to_tree(asked, outcome, parameter_draws=model.parameter_draws, seized_gross_kg=model.seized_gross_kg)
 
 
 def to_tree(
     scenario: Scenario,
     run: Run,
     *,
-    draws: Sequence[Draw],
+    parameter_draws: Sequence[ParameterDraw],
     seized_gross_kg: Mapping[tuple[str, str, str], float],
     created_at: datetime | None = None,
 ) -> xr.DataTree:
     """Put labels, units and provenance on the arrays of a run.
 
-    draws             every parameter draw, in the order of the last axis of `run.kept_parameters`
+    parameter_draws   in the order of the last axis of `run.kept_parameters`
     seized_gross_kg   kg by (corridor, period, form of the evidence): as in the table, counted pills at the median pill mass
     created_at        moment of creation; now where it is not given
 
@@ -184,12 +184,12 @@ def to_tree(
         "quantiles": _group(quantiles, labels, "quantiles over all draws", labelled),
         "mcse": _group(mcse, labels, "Monte Carlo standard errors of the quantiles, binning error included", labelled),
         "moments": _group(moments, labels, "mean, standard deviation and Monte Carlo standard error of the mean", labelled),
-        "parameters": _parameters(scenario, draws, labels),
+        "parameters": _parameters(scenario, parameter_draws, labels),
         "evidence": _evidence(scenario, seized_gross_kg, labels),
         "diagnostics": _diagnostics(run, undefined, labels),
     }
     if run.kept:
-        groups["draws"] = _kept_draws(run, draws, labels)
+        groups["draws"] = _kept_draws(run, parameter_draws, labels)
 
     tree = xr.DataTree.from_dict({"/": xr.Dataset(), **groups})
     tree.attrs = {
@@ -267,7 +267,7 @@ def _missing_members(scenario: Scenario) -> dict[str, dict[str, list[str]]]:
     return missing
 
 
-def _parameters(scenario: Scenario, draws: Sequence[Draw], labels: Mapping[str, _Coordinate]) -> xr.Dataset:
+def _parameters(scenario: Scenario, draws: Sequence[ParameterDraw], labels: Mapping[str, _Coordinate]) -> xr.Dataset:
     """The exact quantiles of each draw's own law, with what the scenario says about it."""
     probabilities = np.array(PROBABILITIES)
     table = np.array([distributions.ppf(draw.block.law, probabilities) for draw in draws], dtype=np.float64)
@@ -343,7 +343,7 @@ def _diagnostics(run: Run, undefined: Mapping[str, float], labels: Mapping[str, 
     return _group(variables, own, "what the run says about itself", {})
 
 
-def _kept_draws(run: Run, draws: Sequence[Draw], labels: Mapping[str, _Coordinate]) -> xr.Dataset:
+def _kept_draws(run: Run, draws: Sequence[ParameterDraw], labels: Mapping[str, _Coordinate]) -> xr.Dataset:
     """Joint draws, the same ones for every quantity and parameter."""
     chains, kept = run.kept_parameters.shape[:2]
     variables: dict[str, _Variable] = {

@@ -196,12 +196,13 @@ def estimate(engine: Engine, run_plan: Plan, *, keep: int = 0, threads: int | No
     mean, sd = summaries.moments(n[:, 2], summaries.tree_sum(replicate_sums), layout.centre)
     if run_plan.replicates > 1:
         sampling = summaries.replicate_error(replicate_quantiles)
-        mean_mcse = summaries.replicate_error(summaries.moments(replicate_n, replicate_sums, layout.centre)[0])
+        with np.errstate(invalid="ignore", over="ignore"):
+            mean_mcse = summaries.replicate_error(summaries.moments(replicate_n, replicate_sums, layout.centre)[0])
     else:
         sampling = summaries.order_statistic_error(layout, total.state, probabilities)
         with np.errstate(invalid="ignore", divide="ignore"):
             mean_mcse = sd / np.sqrt(n[:, 2])
-    infinite = (n[:, 1] > 0) | (n[:, 3] > 0)
+    infinite = (n[:, 1] > 0) | (n[:, 3] > 0) | ~np.isfinite(mean)
     kept, kept_inputs = _first_points(engine, run_plan, sources, -(-keep // run_plan.replicates))
     return Estimates(
         plan=run_plan,
@@ -391,7 +392,8 @@ def simulate(model: Model, *, threads: int | None = None, progress: Progress | N
     def answers(by_summary: np.ndarray, scales: bool = True) -> dict[str, np.ndarray]:
         """Spread (..., S first) over (n, p, f) for every quantity: scaled, 0 where nothing can happen, NaN where nothing is known."""
         rest = (np.newaxis,) * (by_summary.ndim - 1)
-        picked = by_summary[np.maximum(model.summary, 0)] * (model.factor[(..., *rest)] if scales else 1.0)
+        with np.errstate(over="ignore"):
+            picked = by_summary[np.maximum(model.summary, 0)] * (model.factor[(..., *rest)] if scales else 1.0)
         picked[model.summary == ZERO] = 0.0
         picked[model.summary == ABSENT] = np.nan
         return {name: picked[:, :, :, k] for k, name in enumerate(QUANTITIES)}
@@ -426,7 +428,7 @@ def simulate(model: Model, *, threads: int | None = None, progress: Progress | N
         kept={name: np.moveaxis(array, (-2, -1), (0, 1)) for name, array in answers(np.moveaxis(estimates.kept, -1, 0)).items()}
         if scenario.keep_draws
         else {},
-        kept_parameters=estimates.kept_inputs[:, :, : len(model.draws)],
+        kept_parameters=estimates.kept_inputs[:, :, : len(model.parameter_draws)],
         diagnostics=_diagnostics(model, estimates),
         seconds=estimates.seconds,
     )

@@ -512,7 +512,7 @@ def _without_idle(scenario: Scenario, notes: list[Problem]) -> Scenario:
     idle = {problem.path for problem in found}
     reached: dict[KeyPath, list[tuple[str, str, str]]] = {}
     for stratum in matched.strata:
-        for (_, form), draw in stratum.draws.items():
+        for (_, form), draw in stratum.parameter_draws.items():
             reached.setdefault(draw.block.path, []).append((*stratum.key[:2], form))
     parameters = []
     for block in (block for block in scenario.parameters if block.path not in idle):
@@ -521,7 +521,7 @@ def _without_idle(scenario: Scenario, notes: list[Problem]) -> Scenario:
                 served = {labels[i] for labels in reached[block.path]}
                 block = replace(block, **{kind: tuple(label for label in getattr(block, kind) if label in served)})  # type: ignore[arg-type]
         parameters.append(block)
-    left = {block.id for block in parameters} | {draw.id for draw in matched.draws}
+    left = {block.id for block in parameters} | {draw.id for draw in matched.parameter_draws}
     gone = {block.id for block in scenario.parameters} - left
     correlations = []
     for link in scenario.correlations:

@@ -71,7 +71,7 @@ def draws(scenario: Scenario, points: int = 256, *, replicate: int = 0, model: M
     stored, inputs = np.empty((engine.n_summaries, points)), np.empty((engine.n_inputs, points))
     none = np.empty((engine.n_summaries, 0, 2))
     engine.block(source, 0, points, layout, summaries.new_state(layout), none, stored, inputs)
-    found = {draw.id: inputs[i] for i, draw in enumerate(model.draws)}
+    found = {draw.id: inputs[i] for i, draw in enumerate(model.parameter_draws)}
     for q, name in enumerate(QUANTITIES):
         answers = stored[np.maximum(model.summary[..., q], 0)] * model.factor[..., q, np.newaxis]
         answers[model.summary[..., q] == ZERO] = 0.0

@@ -62,4 +62,4 @@ def run_model(model: Any) -> Any:
     from sim.results import to_tree
     from sim.runner import simulate
 
-    return to_tree(model.scenario, simulate(model), draws=model.draws, seized_gross_kg=model.seized_gross_kg)
+    return to_tree(model.scenario, simulate(model), parameter_draws=model.parameter_draws, seized_gross_kg=model.seized_gross_kg)

@@ -49,7 +49,7 @@ def nearest_value(text):
 def serving(one, name, key, form=None):
     """Return the id of the draw that serves a parameter in a stratum."""
     stratum = next(stratum for stratum in match(one)[0].strata if stratum.key == key)
-    return stratum.draws[name, form or key[2]].id
+    return stratum.parameter_draws[name, form or key[2]].id
 
 
 # which block serves
@@ -141,7 +141,7 @@ def test_one_draw_for_each_label_of_what_a_block_varies_by():
     )
     rows = [*corridors("east", "west"), row("east", period="FY2025")]
     model = compile_model(scenario(rows, blocks))
-    assert [draw.id for draw in model.draws] == [
+    assert [draw.id for draw in model.parameter_draws] == [
         "detection_rate@east,FY2024",
         "detection_rate@east,FY2025",
         "detection_rate@west,FY2024",
@@ -149,7 +149,7 @@ def test_one_draw_for_each_label_of_what_a_block_varies_by():
         "powder_purity@FY2024",
         "powder_purity@FY2025",
     ]
-    assert model.slot_names[:6] == tuple(draw.id for draw in model.draws)
+    assert model.slot_names[:6] == tuple(draw.id for draw in model.parameter_draws)
     assert list(model.slot_names[6:]) == sorted(model.slot_names[6:])
     assert len(set(model.slot_names)) == len(model.slot_names)
     found = draws(scenario(rows, blocks), 64)
@@ -254,7 +254,7 @@ def component_of(one):
     matched, problems = match(one)
     assert problems == []
     (component,) = matched.components
-    return [draw.id for draw in component.draws], component.matrix, component.df
+    return [draw.id for draw in component.parameter_draws], component.matrix, component.df
 
 
 def two_varying(p, q, **link):

@@ -22,7 +22,7 @@ import tomli_w
 import xarray as xr
 
 from sim import distributions, results
-from sim.dependence import Draw
+from sim.dependence import ParameterDraw
 from sim.errors import ResultError
 from sim.evidence import Row
 from sim.model import DIAGNOSTICS
@@ -145,9 +145,9 @@ def make_tree(scenario: Scenario | None = None, seed: int = 0, kept: int = 32) -
     return to_tree(
         scenario,
         make_run(scenario, seed=seed, kept=kept),
-        draws=[
-            *(Draw(id=f"detection_rate@{label}", block=detection, labels=(label,)) for label in PERIODS),
-            Draw(id="powder_purity", block=purity),
+        parameter_draws=[
+            *(ParameterDraw(id=f"detection_rate@{label}", block=detection, labels=(label,)) for label in PERIODS),
+            ParameterDraw(id="powder_purity", block=purity),
         ],
         seized_gross_kg={stratum: 10.0 * (index + 1) for index, stratum in enumerate(strata)},
         created_at=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),

@@ -52,7 +52,7 @@ def synthetic(scenario: Scenario, seed: int = 0) -> xr.DataTree:
     """A tree with the labels of the scenario and made-up numbers."""
     strata = {(row.corridor, row.period, row.form): 1.5 for row in scenario.rows}
     run = make_run(scenario, seed=seed, kept=0)
-    return to_tree(scenario, run, draws=match(scenario)[0].draws, seized_gross_kg=strata)
+    return to_tree(scenario, run, parameter_draws=match(scenario)[0].parameter_draws, seized_gross_kg=strata)
 
 
 @pytest.fixture

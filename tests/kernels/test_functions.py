@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from sim import distributions
-from sim.dependence import Component, Draw
+from sim.dependence import Component, ParameterDraw
 from sim.inputs import compile_inputs
 from sim.kernels import border, functions, quantiles, streams, summaries
 from sim.records import Parameter
@@ -31,8 +31,8 @@ TABLES = functions.Scores(score=quantiles.normal_score_table(), tail=quantiles.n
 
 def inputs_of(df):
     """Return inputs with a component of a, b and a constant, and the names of their slots."""
-    draws = tuple(Draw(id=name, block=Parameter(id=name, name=name, law=LAWS[name])) for name in ("a", "b", "fixed"))
-    return compile_inputs(LAWS, [Component(draws=draws, matrix=R, df=df)], constants=[0.0, 1.0])
+    draws = tuple(ParameterDraw(id=name, block=Parameter(id=name, name=name, law=LAWS[name])) for name in ("a", "b", "fixed"))
+    return compile_inputs(LAWS, [Component(parameter_draws=draws, matrix=R, df=df)], constants=[0.0, 1.0])
 
 
 def source_of(names, sobol):

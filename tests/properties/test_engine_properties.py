@@ -154,7 +154,7 @@ def test_kept_draws_are_the_first_draws_of_the_run(sampler):
         own = draws(one, points, replicate=replicate)
         for name in QUANTITIES:
             np.testing.assert_array_equal(run.kept[name][replicate], own[name], err_msg=name)
-        for i, draw in enumerate(model.draws):
+        for i, draw in enumerate(model.parameter_draws):
             np.testing.assert_array_equal(run.kept_parameters[replicate, :, i], own[draw.id], err_msg=draw.id)
     assert run.kept["flow_pure_kg"].shape[:2] == (replicates, points)
     more = runner.simulate(compile_model(dataclasses.replace(one, keep_draws=200)), threads=1)
@@ -272,7 +272,7 @@ def test_numbers_that_are_none_are_refused_by_name():
     one = scenario([row("east", 4, 10.0), row("west", 7, 3.0)], [block("detection_rate", 0.1), block("load_shape", 1.0), *purities])
     model = compile_model(dataclasses.replace(one, draws=1024))
     constant = model.inputs.constant.copy()
-    constant[[draw.id for draw in model.draws].index("powder_purity[east]")] = np.nan
+    constant[[draw.id for draw in model.parameter_draws].index("powder_purity[east]")] = np.nan
     with pytest.raises(SimError) as refused:
         runner.simulate(dataclasses.replace(model, inputs=model.inputs._replace(constant=constant)), threads=1)
     text = str(refused.value)
