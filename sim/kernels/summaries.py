@@ -501,9 +501,15 @@ def lane_sums(draws, centre):
 def tree_sum(terms: np.ndarray) -> np.ndarray:
     """Return the sum over axis 0 along the binary tree of neighbours; a length that is no power of two is filled up with zeros."""
     while terms.shape[0] > 1:
-        paired = terms[0:-1:2] + terms[1::2]
+        paired = _plus(terms[0:-1:2], terms[1::2])
         terms = np.concatenate((paired, terms[-1:])) if terms.shape[0] % 2 else paired
     return terms[0]
+
+
+def _plus(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return a + b; sums of masses beyond the range of a float become inf in silence, and then no mean."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return a + b
 
 
 Pending = dict[tuple[int, int], np.ndarray]
@@ -515,7 +521,7 @@ def merge_node(pending: Pending, level: int, index: int, sums: np.ndarray) -> No
     Two siblings become their parent as soon as both are there, and which came first cannot be seen in their sum: any order will do.
     """
     while (sibling := pending.pop((level, index ^ 1), None)) is not None:
-        sums = sibling + sums
+        sums = _plus(sibling, sums)
         level, index = level + 1, index >> 1
     pending[level, index] = sums
 
@@ -527,7 +533,7 @@ def finish_tree(pending: Pending) -> np.ndarray:
     """
     (_, total), *rest = sorted(pending.items())
     for _, sums in rest:
-        total = sums + total
+        total = _plus(sums, total)
     return total
 
 
