@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .errors import EvidenceError, ResultError, ScenarioError, SimError
+from .limits import MAX_DRAWS, MAX_SEED, MAX_THREADS
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -159,8 +160,10 @@ _SCENARIOS = click.argument("scenarios", metavar="SCENARIO...", nargs=-1, requir
 
 @main.command()
 @_SCENARIOS
-@click.option("--draws", callback=_whole_number(1, 10**13), metavar="N", help="Draws to make, instead of the scenario's own; rounded up.")
-@click.option("--seed", callback=_whole_number(0, 2**64 - 1), metavar="S", help="Seed, instead of the scenario's own.")
+@click.option(
+    "--draws", callback=_whole_number(1, MAX_DRAWS), metavar="N", help="Draws to make, instead of the scenario's own; rounded up."
+)
+@click.option("--seed", callback=_whole_number(0, MAX_SEED), metavar="S", help="Seed, instead of the scenario's own.")
 @click.option(
     "--set",
     "overrides",
@@ -178,7 +181,9 @@ _SCENARIOS = click.argument("scenarios", metavar="SCENARIO...", nargs=-1, requir
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder for results.",
 )
-@click.option("--threads", type=click.IntRange(1, 4096), metavar="N", help="Threads to use; all processors if omitted. Changes no number.")
+@click.option(
+    "--threads", type=click.IntRange(1, MAX_THREADS), metavar="N", help="Threads to use; all processors if omitted. Changes no number."
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be run, and write nothing.")
 @click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors and the paths of results.")
 def run(

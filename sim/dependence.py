@@ -10,10 +10,9 @@ import numpy as np
 from scipy import optimize
 
 from .errors import Problem
+from .limits import EIGENVALUE_ROUNDING
 from .records import Correlation, Parameter
 from .units import closest
-
-_TOLERANCE = 1e-9  # an eigenvalue above -1e-9 is rounding, not a contradiction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,11 +185,11 @@ def _definite(
 ) -> list[Problem]:
     """Return what keeps a component's matrix from being a correlation matrix, with the nearest value that would do."""
     smallest = float(np.linalg.eigvalsh(matrix)[0])
-    if smallest >= -_TOLERANCE:
+    if smallest >= -EIGENVALUE_ROUNDING:
         return []
     for block in {draw.block.id: draw.block for draw in draws}.values():
         k = sum(draw.block.id == block.id for draw in draws)
-        if k > 1 and block.correlation is not None and block.correlation < -1.0 / (k - 1) - _TOLERANCE:
+        if k > 1 and block.correlation is not None and block.correlation < -1.0 / (k - 1) - EIGENVALUE_ROUNDING:
             return [
                 Problem(
                     path=(*block.path, "correlation"),
@@ -214,10 +213,10 @@ def _definite(
 
     widest = 1.0 / abs(last.value) if last.value else 1.0
     best = float(optimize.minimize_scalar(lambda scale: -lowest(scale), bounds=(-widest, widest), method="bounded").x)
-    if lowest(best) < -_TOLERANCE:
+    if lowest(best) < -EIGENVALUE_ROUNDING:
         advice = "lower the correlations it is linked to first: with them no value of this one is feasible"
     else:
-        scale = _nearest(lambda s: lowest(s) >= -_TOLERANCE, best, 1.0)
+        scale = _nearest(lambda s: lowest(s) >= -EIGENVALUE_ROUNDING, best, 1.0)
         if last.value is None:
             advice = f"the nearest feasible matrix is {_inward(scale, best):.4g} times as strong off its diagonal"
         else:
@@ -255,7 +254,7 @@ def factor(matrix: np.ndarray) -> np.ndarray:
     lower = np.zeros((n, n))
     for j in range(n):
         pivot = float(matrix[j, j]) - math.fsum(float(lower[j, k]) ** 2 for k in range(j))
-        lower[j, j] = math.sqrt(pivot) if pivot > _TOLERANCE else 0.0
+        lower[j, j] = math.sqrt(pivot) if pivot > EIGENVALUE_ROUNDING else 0.0
         for i in range(j + 1, n):
             rest = float(matrix[i, j]) - math.fsum(float(lower[i, k]) * float(lower[j, k]) for k in range(j))
             lower[i, j] = rest / lower[j, j] if lower[j, j] > 0.0 else 0.0

@@ -15,25 +15,25 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from .errors import EvidenceError, Problem
+from .limits import MAX_LABEL, MAX_PROBLEMS
 from .units import MASS_UNITS, UnitError, closest, to_kg
 
 if TYPE_CHECKING:
     import pandas as pd
 
-FORMS = ("powder", "pill", "unrecorded")
+Form = Literal["powder", "pill", "unrecorded"]
+FORMS: tuple[Form, ...] = get_args(Form)
 COLUMNS = ("corridor", "period", "form", "n_events", "amount", "unit", "rounding", "n_min", "n_max", "source", "note")
 _REQUIRED = COLUMNS[:6]
 _N_MIN, _N_MAX = 1, 300
 
 _LARGEST_FILE = 64 * 2**20
 _MOST_ROWS = 1_000_000
-_MOST_PROBLEMS = 200  # of one file; a person stops reading earlier
 _LARGEST_COUNT = 2**53  # above it a float no longer holds every whole number
 _LARGEST_AMOUNT = 1e15
-_LONGEST_LABEL = 200
 _LONGEST_NUMBER = 64
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _GROUPED = re.compile(r"[+-]?[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]*)?")
@@ -51,7 +51,7 @@ class Row:
 
     corridor: str
     period: str
-    form: Literal["powder", "pill", "unrecorded"]
+    form: Form
     n_events: int | None
     amount: float
     unit: Literal["kg", "pill"]
@@ -142,8 +142,8 @@ def _label(raw: object) -> str:
     label = _text(raw)
     if label == "":
         raise _Wrong("it is blank", "a label is needed", "Write the label")
-    if len(label) > _LONGEST_LABEL:
-        raise _Wrong(f"a label of {len(label)} characters", f"a label has at most {_LONGEST_LABEL}", "Shorten it")
+    if len(label) > MAX_LABEL:
+        raise _Wrong(f"a label of {len(label)} characters", f"a label has at most {MAX_LABEL}", "Shorten it")
     for character in label:
         if character in ",[]@|" or not character.isprintable():
             raise _Wrong(
@@ -310,7 +310,7 @@ def read_table(path: str | os.PathLike[str], name: str | None = None) -> tuple[l
         n_rows = 0
         for line, cells in records:
             n_rows += 1
-            if len(problems) >= _MOST_PROBLEMS:
+            if len(problems) >= MAX_PROBLEMS:
                 problems.append(_more_below(name, line))
                 break
             if len(cells) != len(header):
@@ -676,7 +676,7 @@ def _read_cbp(path: str | os.PathLike[str], n_file: int) -> tuple[list[_Cell], l
         except _Wrong as refused:
             return [], [replace(refused.at(""), path=(), file=name, line=line)]
         for line, record in records:
-            if len(problems) >= _MOST_PROBLEMS:
+            if len(problems) >= MAX_PROBLEMS:
                 problems.append(_more_below(name, line))
                 break
             if len(record) != len(header):

@@ -123,7 +123,7 @@ def check(scenario: Scenario) -> list[Problem]:
             if row.n_events not in (0, 1)
         ]
     for draw in matched.parameter_draws:
-        if draw.block.name == "load_log_sd" and float(distributions.isf(draw.block.law, np.array([1e-6]))[0]) > LARGEST_LOG_SD:
+        if draw.block.name == "load_log_sd" and float(distributions.isf(draw.block.law, 1e-6)) > LARGEST_LOG_SD:
             problem = Problem(
                 path=(*draw.block.path, "distribution"),
                 came=f"load_log_sd reaches beyond {LARGEST_LOG_SD:g}",
@@ -160,8 +160,7 @@ def warnings(scenario: Scenario) -> tuple[str, ...]:
     """Return what a reader must know first: a prior that speaks for the evidence, a copula that is not independence."""
     matched, _ = match(scenario)
     texts = []
-    names = [*scenario.corridors, *(group for group, _ in scenario.groups)]
-    for name, shares in zip(names, _prior_shares(scenario, matched), strict=True):
+    for (name, _), shares in zip(scenario.places, _prior_shares(scenario, matched), strict=True):
         high = [f"{period} {share:.0%}" for period, share in zip(scenario.periods, shares, strict=True) if share > 0.10]
         if high:
             texts.append(f"{name}: the event prior supplies more than 10 % of the expected missed loads ({', '.join(high)})")
@@ -389,16 +388,15 @@ def _prior_shares(scenario: Scenario, matched: Match) -> np.ndarray:
     A stratum weighs (n + a) (1 - d) / d at the median of d, whose mean need not exist.
     """
     priors = _priors(scenario, matched.strata)
-    groups = [(corridor,) for corridor in scenario.corridors] + [members for _, members in scenario.groups]
-    shares = np.full((len(groups), len(scenario.periods)), np.nan)
-    for g, members in enumerate(groups):
+    shares = np.full((len(scenario.places), len(scenario.periods)), np.nan)
+    for g, (_, members) in enumerate(scenario.places):
         for p, period in enumerate(scenario.periods):
             ours = expected = 0.0
             for a, stratum in zip(priors, matched.strata, strict=True):
                 draw = stratum.parameter_draws.get(("detection_rate", stratum.key[2]))
                 if stratum.key[1] != period or stratum.key[0] not in members or draw is None:
                     continue
-                d = float(distributions.ppf(draw.block.law, np.array([0.5]))[0])
+                d = float(distributions.ppf(draw.block.law, 0.5))
                 ours += a * (1.0 - d) / d
                 expected += (_expected_events(stratum) + a) * (1.0 - d) / d
             if expected > 0.0:
@@ -411,7 +409,7 @@ def _gross_kg(stratum: Stratum) -> float:
     kg = math.fsum(row.amount for row in stratum.rows if row.unit == "kg")
     tablets = math.fsum(row.amount for row in stratum.rows if row.unit == "pill")
     if tablets:
-        kg += tablets * float(distributions.ppf(stratum.parameter_draws["pill_mass", "pill"].block.law, np.array([0.5]))[0]) / 1e6
+        kg += tablets * float(distributions.ppf(stratum.parameter_draws["pill_mass", "pill"].block.law, 0.5)) / 1e6
     return kg
 
 
@@ -420,8 +418,8 @@ def _load_sums(scenario: Scenario, matched: Match) -> counts.LoadSums:
     laws = [draw.block.law for draw in matched.parameter_draws if draw.block.name == "load_log_sd"]
     if scenario.load_law != "lognormal" or not laws:
         return counts.load_sums(0.0, 0.0, np.inf)
-    low = min(float(distributions.ppf(law, np.array([1e-9]))[0]) for law in laws)
-    high = max(float(distributions.isf(law, np.array([1e-9]))[0]) for law in laws)
+    low = min(float(distributions.ppf(law, 1e-9)) for law in laws)
+    high = max(float(distributions.isf(law, 1e-9)) for law in laws)
     return counts.load_sums(min(max(low, 0.0), LARGEST_LOG_SD), min(high, LARGEST_LOG_SD), scenario.load_truncation)
 
 
@@ -436,15 +434,14 @@ def _questions(scenario: Scenario, matched: Match) -> tuple[np.ndarray, np.ndarr
     seizures, `unattributed` is 0 where everything is attributed.
     """
     q = {name: i for i, name in enumerate(QUANTITIES)}
-    groups = [(corridor,) for corridor in scenario.corridors] + [members for _, members in scenario.groups]
-    shape = (len(groups), len(scenario.periods), len(RESULT_FORMS), len(q))
+    shape = (len(scenario.places), len(scenario.periods), len(RESULT_FORMS), len(q))
     summary = np.full(shape, ABSENT)
     multiplier = np.ones(shape)
     index = np.full(shape, -1)
     number = 0
     for p, period in enumerate(scenario.periods):
         here = [stratum for stratum in matched.strata if stratum.key[1] == period]
-        for g, members in enumerate(groups):
+        for g, (_, members) in enumerate(scenario.places):
             inside = [stratum for stratum in here if stratum.key[0] in members]
             if not inside:
                 continue
@@ -503,8 +500,7 @@ def _tail_indices(scenario: Scenario, matched: Match) -> tuple[np.ndarray, np.nd
     Source: method.md section 6, Means.
     """
     names = list(QUANTITIES)
-    groups = [(corridor,) for corridor in scenario.corridors] + [members for _, members in scenario.groups]
-    shape = (len(groups), len(scenario.periods), len(RESULT_FORMS), len(names))
+    shape = (len(scenario.places), len(scenario.periods), len(RESULT_FORMS), len(names))
     index = np.full(shape, np.inf)
     reason = np.zeros(shape, np.int64)
     reasons = [""]
@@ -537,7 +533,7 @@ def _tail_indices(scenario: Scenario, matched: Match) -> tuple[np.ndarray, np.nd
             for k, name in enumerate(names):
                 if not _concerns(which, name):
                     continue
-                for g, members in enumerate(groups):
+                for g, (_, members) in enumerate(scenario.places):
                     if stratum.key[0] not in members:
                         continue
                     for f, result_form in enumerate(RESULT_FORMS):

@@ -24,6 +24,7 @@ from .dependence import Component, ParameterDraw, components
 from .errors import Problem, ScenarioError, SimError
 from .inputs import compile_inputs
 from .kernels import border, functions, quantiles, streams, summaries
+from .limits import EIGENVALUE_ROUNDING, MAX_DRAWS, MAX_SEED, MAX_THREADS
 from .records import Correlation, Parameter
 from .results import LIBRARY, numbers_digest
 from .runner import BLOCK, METHOD_VERSION, PROBABILITIES, Estimates, estimate, plan
@@ -31,14 +32,12 @@ from .units import closest
 
 Array = NDArray[np.float64]
 
-MAX_DRAWS = 10**13
 MAX_KEPT = 10_000_000
 RESERVED = ("quantile", "moment", "parameter", "chain", "draw", "parameter_value")  # dimensions and variables of the tree
 
 _TRIAL_DRAWS = 64  # on which the function is tried before the run; enough to tell a whole array from one draw
 _SAME = 1e-6  # relative; libm's last bits may differ between an array and half of it, another draw's number does not come that near
 _SHOWN = 8  # arguments that a message describes
-_SINGULAR = 1e-9  # an eigenvalue above -1e-9 is rounding, not a contradiction, as in dependence.py
 
 _Evaluate = Callable[[Array], Array]  # arguments (x, d) -> outputs (S, d)
 
@@ -150,14 +149,14 @@ def _check_options(
 
     def whole(name: str, given: object, low: int, high: int) -> None:
         if isinstance(given, bool) or not isinstance(given, int | np.integer) or not low <= int(given) <= high:
-            top = "2^64 - 1" if high == 2**64 - 1 else f"{high:,}"
+            top = "2^64 - 1" if high == MAX_SEED else f"{high:,}"
             problems.append(Problem(path=(name,), came=f"{_brief(given)} came", allowed=f"{name} is an integer from {low} to {top}"))
 
     whole("draws", draws, 1, MAX_DRAWS)
-    whole("seed", seed, 0, 2**64 - 1)
+    whole("seed", seed, 0, MAX_SEED)
     whole("keep_draws", keep_draws, 0, MAX_KEPT)
     if threads is not None:
-        whole("threads", threads, 1, 4096)
+        whole("threads", threads, 1, MAX_THREADS)
     if sampler not in ("sobol", "philox"):
         problems.append(Problem(path=("sampler",), came=f"{_brief(sampler)} came", allowed='it is "sobol" or "philox"'))
     if copula not in ("gaussian", "t"):
@@ -248,7 +247,7 @@ def _contradictions(pairs: Mapping[tuple[str, str], float]) -> list[Problem]:
     for k in range(n_sets):
         members = np.flatnonzero(label == k)
         smallest = float(np.linalg.eigvalsh(matrix[np.ix_(members, members)])[0])
-        if smallest < -_SINGULAR:
+        if smallest < -EIGENVALUE_ROUNDING:
             scale = math.floor(1e4 / (1.0 - smallest)) / 1e4
             found.append(
                 Problem(

@@ -160,3 +160,8 @@ class Scenario:
     correlations: tuple[Correlation, ...]
     document: dict[str, Any] = field(hash=False)
     warnings: tuple[str, ...] = ()
+
+    @property
+    def places(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """(label, its corridors) along the dimension `corridor` of results: every corridor, then every group."""
+        return tuple((corridor, (corridor,)) for corridor in self.corridors) + self.groups

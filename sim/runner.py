@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from .errors import Problem, SimError
+from .evidence import FORMS
 from .kernels import border, streams, summaries
 from .model import ABSENT, ZERO, Model
 from .records import QUANTITIES, RESULT_FORMS
@@ -437,12 +438,12 @@ def simulate(model: Model, *, threads: int | None = None, progress: Progress | N
 def _refuse_nan(model: Model, estimates: Estimates) -> None:
     """Raise where a quantity that is always defined was NaN in some draw."""
     names = list(QUANTITIES)
-    corridors = [*model.scenario.corridors, *(group for group, _ in model.scenario.groups)]
+    places = [name for name, _ in model.scenario.places]
     problems = []
     for c, p, f, k in np.argwhere(model.strata.index >= 0):
         n_nan = estimates.n[model.strata.index[c, p, f, k], 0]
         if n_nan and names[k] not in ("purity", "interdiction_rate"):
-            where = f"{names[k]} of {corridors[c]}, {model.scenario.periods[p]}, {RESULT_FORMS[f]}"
+            where = f"{names[k]} of {places[c]}, {model.scenario.periods[p]}, {RESULT_FORMS[f]}"
             problems.append(Problem(came=f"{where} is not a number in {n_nan} draws", advice="narrow the laws of its parameters"))
     if problems:
         raise SimError(problems)
@@ -451,15 +452,14 @@ def _refuse_nan(model: Model, estimates: Estimates) -> None:
 def _diagnostics(model: Model, estimates: Estimates) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
     """Return the shares of draws in which something was cut or limited; NaN where it could not happen."""
     scenario = model.scenario
-    n = len(scenario.corridors) + len(scenario.groups)
+    n = len(scenario.places)
     n_strata = len(model.stratum_keys)
     share = estimates.counters / estimates.plan.draws
     by_stratum = share[: 2 * n_strata].reshape(-1, 2)
     by_cell = share[2 * n_strata :].reshape(-1, 2)
-    forms = ["powder", "pill", "unrecorded"]
-    stratum_shares = np.full((2, n, len(scenario.periods), len(forms)), np.nan)
+    stratum_shares = np.full((2, n, len(scenario.periods), len(FORMS)), np.nan)
     for (corridor, period, form), shares in zip(model.stratum_keys, by_stratum, strict=True):
-        place = scenario.corridors.index(corridor), scenario.periods.index(period), forms.index(form)
+        place = scenario.corridors.index(corridor), scenario.periods.index(period), FORMS.index(form)
         stratum_shares[(slice(None), *place)] = shares
     inland = np.full((n, len(scenario.periods), len(RESULT_FORMS)), np.nan)
     for (corridor_number, period_number), shares in zip(model.cells, by_cell, strict=True):

@@ -19,7 +19,8 @@ import tomli_w
 
 from .distributions import Law, LawError, as_mapping, cdf, law, support
 from .errors import EvidenceError, Problem, ScenarioError
-from .evidence import Row, check_rows, read_table, row_as_mapping, row_from_mapping
+from .evidence import FORMS, Row, check_rows, read_table, row_as_mapping, row_from_mapping
+from .limits import MAX_PROBLEMS
 from .matching import match, unused
 from .model import check
 from .model import warnings as model_warnings
@@ -44,7 +45,6 @@ from .toml_file import KeyPath, TomlFile, check_scalars, nearest, read_toml, sho
 
 __all__ = ["json_schema", "load_scenario", "to_toml", "with_run"]
 
-MAX_PROBLEMS = 200  # that a message shows; a person stops reading earlier
 MAX_KEPT_BYTES = 1 << 31  # of kept draws in memory
 NOT_YET = ("contrast", "claim", "condition", "sweep")
 
@@ -299,7 +299,7 @@ def _parameter(
     n_before = len(problems)
     left_out: list[Problem] = []
     selectors: dict[str, tuple[str, ...] | None] = {}
-    forms = ("powder", "pill") if PARAMETERS[block.name].by_result_form else ("powder", "pill", "unrecorded")
+    forms = FORMS[:2] if PARAMETERS[block.name].by_result_form else FORMS
     for kind in DIMENSIONS:
         labels = getattr(block, kind)
         idle = in_use.left_out[kind] if in_use is not None and kind != "form" else frozenset()
@@ -619,7 +619,7 @@ def with_run(scenario: Scenario, *, draws: int | None = None, seed: int | None =
     problems: list[Problem] = []
     run = validated(RunTable, scenario.document["run"] | given, ("run",), problems)
     if run is not None:
-        problems += _check_run(run, len(scenario.corridors) + len(scenario.groups), len(scenario.periods))
+        problems += _check_run(run, len(scenario.places), len(scenario.periods))
     if run is None or problems:
         raise ScenarioError(problems)
     return replace(scenario, **given, document=scenario.document | {"run": run.model_dump()})  # type: ignore[arg-type]

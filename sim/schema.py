@@ -16,10 +16,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field
 from pydantic.fields import FieldInfo
 
 from .errors import Problem
+from .evidence import Form
+from .limits import MAX_DRAWS, MAX_LABEL, MAX_SEED
 from .records import PARAMETERS
 from .toml_file import KeyPath, nearest, shown
-
-MAX_DRAWS = 10**13
 
 
 def _wrong(came: str, allowed: str, advice: str = "") -> ValueError:
@@ -77,7 +77,7 @@ Number = Annotated[
     PlainValidator(_number_or_quantity),
     WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string", "pattern": "^\\s*[+-]?[0-9.]"}]}),
 ]
-Label = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_label)]
+Label = Annotated[str, Field(min_length=1, max_length=MAX_LABEL), AfterValidator(_label)]
 Id = Annotated[str, Field(min_length=1, max_length=4000), AfterValidator(_id)]
 Labels = Annotated[
     Any,
@@ -241,7 +241,7 @@ class RunTable(_Table):
     """`[run]`: how much to compute, and from which seed."""
 
     draws: int = Field(1_000_000, ge=1, le=MAX_DRAWS, description="draws asked for; what is used is rounded up")
-    seed: int = Field(ge=0, le=2**64 - 1, description="the same seed gives the same numbers; 0 is a seed like any other")
+    seed: int = Field(ge=0, le=MAX_SEED, description="the same seed gives the same numbers; 0 is a seed like any other")
     sampler: Literal["sobol", "philox"] = Field("sobol", description="sobol: randomised Sobol' points; philox: plain Monte Carlo")
     keep_draws: int = Field(0, ge=0, le=1_000_000, description="joint draws to keep in the result, at most `draws`")
 
@@ -264,7 +264,7 @@ class EvidenceRow(_Table):
 
     corridor: Label = Field(description="route class")
     period: Label = Field(description='"FY2024", "CY2024", two ISO dates with a slash, or any other label')
-    form: Literal["powder", "pill", "unrecorded"] = Field(description="what was seized")
+    form: Form = Field(description="what was seized")
     n_events: int | None = Field(None, ge=0, description="number of seizures; omitted if unknown")
     amount: Finite = Field(ge=0, description="seized quantity")
     unit: Literal["kg", "g", "mg", "lb", "oz", "t", "pill"] = Field(description="unit of `amount`; pill (a count) only with form pill")
