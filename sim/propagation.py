@@ -7,11 +7,8 @@ import functools
 import inspect
 import json
 import math
-import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib import metadata
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -26,8 +23,8 @@ from .inputs import compile_inputs
 from .kernels import border, functions, quantiles, streams, summaries
 from .limits import EIGENVALUE_ROUNDING, MAX_DRAWS, MAX_SEED, MAX_THREADS
 from .records import Correlation, Parameter
-from .results import LIBRARY, numbers_digest
-from .runner import BLOCK, METHOD_VERSION, PROBABILITIES, Estimates, estimate, plan
+from .runner import BLOCK, Estimates, estimate, plan
+from .tree import Answer, Coordinate, assemble, common_groups
 from .units import closest
 
 Array = NDArray[np.float64]
@@ -580,83 +577,38 @@ def _tree(
     df: float | None,
 ) -> xr.DataTree:
     """Put labels and provenance on merged summaries."""
-    run = estimates.plan
-    probabilities = np.array(PROBABILITIES)
-    quantile = ("quantile", probabilities, {"units": "1", "long_name": "probability of the quantile"})
-    moment = ("moment", ["mean", "sd", "mean_mcse"], {"long_name": "mean, standard deviation, Monte Carlo standard error of the mean"})
-    parameter = ("parameter", list(laws), {"long_name": "name of the parameter"})
-    by_quantile, errors, moments = {}, {}, {}
+    answers = {}
     for s, name in enumerate(names):
         n_nan, n_below, _, n_above = (int(n) for n in estimates.n[s])
-        common: dict[str, Any] = {"units": "1", "long_name": f"output {name}"}
-        flagged = common | ({"undefined_share": n_nan / run.draws} if n_nan else {})
-        infinite = (n_below + n_above) / run.draws
-        noted = flagged | ({"note": f"mean and sd do not exist: {infinite:.3g} of the draws are infinite"} if infinite else {})
-        by_quantile[name] = ("quantile", estimates.quantiles[s], flagged)
-        errors[name] = ("quantile", estimates.mcse[s], common | {"long_name": f"Monte Carlo standard error of the quantile: output {name}"})
-        moments[name] = ("moment", np.array([estimates.mean[s], estimates.sd[s], estimates.mean_mcse[s]]), noted)
-    exact = np.array([distributions.ppf(law, probabilities) for law in laws.values()])
-    groups = {
-        "quantiles": xr.Dataset(by_quantile, {"quantile": quantile}, {"long_name": "quantiles over all draws"}),
-        "mcse": xr.Dataset(
-            errors, {"quantile": quantile}, {"long_name": "Monte Carlo standard errors of the quantiles, binning error included"}
-        ),
-        "moments": xr.Dataset(
-            moments,
-            {"moment": moment},
-            {
-                "long_name": "mean, standard deviation and Monte Carlo standard error of the mean",
-                "note": "nothing is known of the function, so nothing says whether a mean or sd exists; quantiles always do",
-            },
-        ),
-        "parameters": xr.Dataset(
-            {"value": (("parameter", "quantile"), exact, {"units": "1", "long_name": "quantile of the parameter's own law"})},
-            {"parameter": parameter, "quantile": quantile},
-            {"long_name": "inputs: exact quantiles of their laws, not sampled"},
-        ),
+        infinite = (n_below + n_above) / estimates.plan.draws
+        answers[name] = Answer(
+            units="1",
+            long_name=f"output {name}",
+            quantiles=estimates.quantiles[s],
+            mcse=estimates.mcse[s],
+            mean=estimates.mean[s],
+            sd=estimates.sd[s],
+            mean_mcse=estimates.mean_mcse[s],
+            kept=estimates.kept[:, :, s],
+            undefined_share=n_nan / estimates.plan.draws,
+            note=f"mean and sd do not exist: {infinite:.3g} of the draws are infinite" if infinite else "",
+        )
+    labels: dict[str, Coordinate] = {
+        "parameter": ("parameter", list(laws), {"long_name": "name of the parameter"}),
+        "unit": ("parameter", ["1"] * len(laws), {"long_name": "unit of the parameter"}),
     }
-    if estimates.kept.shape[1]:
-        chains, kept = estimates.kept.shape[:2]
-        variables: dict[str, Any] = {
-            name: (("chain", "draw"), estimates.kept[:, :, s], {"units": "1", "long_name": f"output {name}"})
-            for s, name in enumerate(names)
-        }
-        variables["parameter_value"] = (("chain", "draw", "parameter"), estimates.kept_inputs, {"units": "1", "long_name": "the parameter"})
-        labels = {
-            "chain": ("chain", np.arange(chains), {"units": "1", "long_name": "replicate"}),
-            "draw": ("draw", np.arange(kept), {"units": "1", "long_name": "point of the replicate"}),
-            "parameter": parameter,
-        }
-        groups["draws"] = xr.Dataset(variables, labels, {"long_name": "kept draws"})
-
-    def version(library: str) -> str:
-        try:
-            return metadata.version(library)
-        except metadata.PackageNotFoundError:  # a source tree that was never installed
-            return "unknown"
-
-    tree = xr.DataTree.from_dict({"/": xr.Dataset(), **groups})
-    tree.attrs = {
-        "Conventions": "CF-1.11",
+    groups = common_groups(
+        answers,
+        list(laws.values()),
+        estimates.kept_inputs,
+        labels,
+        moments_note="nothing is known of the function, so nothing says whether a mean or sd exists; quantiles always do",
+    )
+    attributes = {
         "title": f"{', '.join(names)} of {called.name}",
         "function": called.name,
         "parameters": json.dumps({name: distributions.as_mapping(law) for name, law in laws.items()}),
         "correlation": json.dumps([[*pair, float(r)] for pair, r in correlation.items()]),
         "copula": copula if df is None else f"{copula}, df = {df:g}",
-        "numbers_digest": numbers_digest(tree),
-        "seed": np.uint64(run.seed),  # a plain attribute integer is signed, and seeds reach 2^64 - 1
-        "draws": run.draws,
-        "draws_asked": run.draws_asked,
-        "replicates": run.replicates,
-        "sampler": run.sampler,
-        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "creation_library": LIBRARY,
-        "creation_library_version": version(LIBRARY),
-        "inference_library": LIBRARY,
-        "method_version": METHOD_VERSION,
-        **{f"{library}_version": version(library) for library in ("numpy", "scipy", "numba", "xarray")},
-        "python_version": platform.python_version(),
-        "seconds": estimates.seconds,
-        "draws_per_second": run.draws / estimates.seconds,
     }
-    return tree
+    return assemble(groups, estimates.plan, estimates.seconds, attributes)

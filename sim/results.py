@@ -7,44 +7,36 @@ import errno
 import hashlib
 import json
 import os
-import platform
 import re
 import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib import metadata
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar, overload
 
 import numpy as np
-import tomli_w
 import xarray as xr
 
-from . import distributions
 from .dependence import ParameterDraw
 from .errors import Problem, ResultError
+from .evidence import FORMS, period_days
 from .model import DIAGNOSTICS, compile_model
 from .records import PARAMETERS, QUANTITIES, RESULT_FORMS, Scenario
-from .runner import METHOD_VERSION, PROBABILITIES, Run, simulate
+from .runner import METHOD_VERSION, Plan, Run, simulate
+from .tree import LAYOUT_VERSION, LIBRARY, Answer, Coordinate, Variable, assemble, common_groups, numbers_digest, one_group
 
-LAYOUT_VERSION = 1
-"""Version of the layout of a result folder: the files, the groups of `result.nc`, their variables, dimensions and attributes."""
-
-LIBRARY = "borderflow-sim"
 RESULT_FILE, SCENARIO_FILE, MANIFEST_FILE = "result.nc", "scenario.toml", "manifest.json"
 
-_EVIDENCE_FORMS = ("powder", "pill", "unrecorded")
 _COMPRESS_ABOVE = 1024  # elements; below it the index of the chunks is larger than what compression saves
 _STALE_SECONDS = 24 * 3600.0
+_MEANS_RULE = "a mean is given where the tail index exceeds 2 and an sd where it exceeds 4, so that each has a Monte Carlo error"
 _AGAIN = "Move the folder away and run the scenario again: the same scenario gives the same numbers"
 _NAME = re.compile(r"[a-z0-9-]{1,60}")
 _RUN_ID = re.compile(r"[0-9a-f]{12}")
 
-_Coordinate = tuple[str, Any, Mapping[str, str]]  # dimension, labels, attributes
-_Variable = tuple[tuple[str, ...], Any, Mapping[str, Any]]  # dimensions, array, attributes
 _Labelled = TypeVar("_Labelled", xr.Dataset, xr.DataArray)
 
 
@@ -83,38 +75,6 @@ def run_id(scenario: Scenario) -> str:
     return hashlib.sha256(json.dumps(identity, sort_keys=True, separators=(",", ":")).encode("ascii")).hexdigest()[:12]
 
 
-def numbers_digest(tree: xr.DataTree) -> str:
-    """Hash every number of a tree: the SHA-256, in hex, that says what "the same bits" means.
-
-    The numeric variables of all groups, coordinates included (a swapped label changes what a number means), in ascending order of
-    their full path, code point by code point. Each contributes in turn
-
-        its path, as "/quantiles/flow_pure_kg", in UTF-8, and a zero byte
-        its type, "b1" for booleans, "i8", "u8" or "f8", and a zero byte
-        its shape, as "7,5,3,13" (empty for a scalar), and a zero byte
-        its elements in C order: booleans as one byte, everything else widened to 64 bits, little-endian
-
-    where every NaN is the quiet NaN of positive sign, because processors disagree about the sign of 0/0. Text, attributes,
-    compression and the order of groups do not enter, so the digest of an opened file equals its attribute `numbers_digest`.
-    """
-    numeric = {
-        f"{node.path.rstrip('/')}/{name}": variable
-        for node in tree.subtree
-        for name, variable in node.to_dataset(inherit=False).variables.items()
-        if variable.dtype.kind in "biuf"
-    }
-    digest = hashlib.sha256()
-    for path, variable in sorted(numeric.items()):
-        elements = np.asarray(variable.values)
-        code = {"b": "b1", "i": "i8", "u": "u8", "f": "f8"}[elements.dtype.kind]
-        if code == "f8":
-            elements = np.where(np.isnan(elements), np.nan, elements)
-        shape = ",".join(str(size) for size in elements.shape)
-        digest.update(f"{path}\0{code}\0{shape}\0".encode())
-        digest.update(elements.astype("?" if code == "b1" else f"<{code}").tobytes(order="C"))
-    return digest.hexdigest()
-
-
 # ------------------------------------------------------------------------------------------------------------------ run to tree
 
 
@@ -131,7 +91,7 @@ def run(
     changes no bit. `progress(done, total)` is called from the main thread as blocks of draws finish.
 
     Returns a tree of the groups /quantiles, /mcse, /moments, /parameters, /evidence, /diagnostics and, where draws are kept, /draws.
-    Raises ScenarioError where `draws` or `seed` is out of range, or where the inputs yield a number that is not one.
+    Raises ScenarioError where `draws` or `seed` is out of range, SimError where the inputs yield a number that is not one.
 
     >>> tree = run(load_scenario("scenarios/north-vs-southwest.toml"), draws=65_536)              # doctest: +SKIP
     >>> tree["quantiles"]["flow_pure_kg"].sel(corridor="northern", period="FY2024", form="all")   # doctest: +SKIP
@@ -158,101 +118,75 @@ def to_tree(
     seized_gross_kg   kg by (corridor, period, form of the evidence): as in the table, counted pills at the median pill mass
     created_at        moment of creation; now where it is not given
 
-    Returns a tree in which every group carries its own coordinates and every variable `units` and `long_name`.
+    Returns a tree in which every group carries its own coordinates and every variable `units` and `long_name`. On `period` stands
+    `days`, the length of each period, NaN where its label does not tell: what a ratio of two periods is to be divided by.
     """
+    from .scenario import to_toml  # as in run
+
     members = _missing_members(scenario)
     labelled = {"members_missing": json.dumps(members, sort_keys=True)} if members else {}
     worst = {quantity: float(np.nanmax(share, initial=0.0)) for quantity, share in run.undefined_share.items()}
-    undefined = {quantity: share for quantity, share in worst.items() if share > 0.0}
-
-    quantiles, mcse, moments = {}, {}, {}
-    for quantity, meaning in QUANTITIES.items():
-        common = {"units": meaning.units, "long_name": meaning.long_name}
-        flagged = common | ({"undefined_share": undefined[quantity]} if quantity in undefined else {})
-        noted = flagged | ({"note": run.notes[quantity]} if quantity in run.notes else {})
-        quantiles[quantity] = (("corridor", "period", "form", "quantile"), run.quantiles[quantity], flagged)
-        mcse[quantity] = (
-            ("corridor", "period", "form", "quantile"),
-            run.mcse[quantity],
-            common | {"long_name": f"Monte Carlo standard error of the quantile: {meaning.long_name}"},
+    answers = {
+        quantity: Answer(
+            units=meaning.units,
+            long_name=meaning.long_name,
+            quantiles=run.quantiles[quantity],
+            mcse=run.mcse[quantity],
+            mean=run.mean[quantity],
+            sd=run.sd[quantity],
+            mean_mcse=run.mean_mcse[quantity],
+            kept=run.kept.get(quantity),
+            undefined_share=worst[quantity],
+            note=run.notes.get(quantity, ""),
         )
-        three = np.stack([run.mean[quantity], run.sd[quantity], run.mean_mcse[quantity]], axis=-1)
-        moments[quantity] = (("corridor", "period", "form", "moment"), three, noted)
-
-    labels = _coordinates(scenario)
-    groups = {
-        "quantiles": _group(quantiles, labels, "quantiles over all draws", labelled),
-        "mcse": _group(mcse, labels, "Monte Carlo standard errors of the quantiles, binning error included", labelled),
-        "moments": _group(moments, labels, "mean, standard deviation and Monte Carlo standard error of the mean", labelled),
-        "parameters": _parameters(scenario, parameter_draws, labels),
-        "evidence": _evidence(scenario, seized_gross_kg, labels),
-        "diagnostics": _diagnostics(run, undefined, labels),
+        for quantity, meaning in QUANTITIES.items()
     }
-    if run.kept:
-        groups["draws"] = _kept_draws(run, parameter_draws, labels)
-
-    tree = xr.DataTree.from_dict({"/": xr.Dataset(), **groups})
-    tree.attrs = {
-        "Conventions": "CF-1.11",
+    labels = {**_coordinates(scenario), **_about_parameters(scenario, parameter_draws)}
+    groups = {
+        **common_groups(
+            answers,
+            [draw.block.law for draw in parameter_draws],
+            run.kept_parameters,
+            labels,
+            dimensions=("corridor", "period", "form"),
+            moments_note=_MEANS_RULE,
+            attributes=labelled,
+        ),
+        "evidence": _evidence(scenario, seized_gross_kg, labels),
+        "diagnostics": _diagnostics(run, [quantity for quantity, share in worst.items() if share > 0.0], labels),
+    }
+    attributes = {
         "title": scenario.question,
         "name": scenario.name,
         "run_id": run_id(scenario),
-        "numbers_digest": numbers_digest(tree),
-        "scenario": tomli_w.dumps(scenario.document),
-        "seed": np.uint64(scenario.seed),  # a plain attribute integer is signed, and seeds reach 2^64 - 1
-        "draws": run.draws,
-        "draws_asked": run.draws_asked,
-        "replicates": run.replicates,
-        "sampler": scenario.sampler,
-        "created_at": (created_at or datetime.now(UTC)).astimezone(UTC).isoformat(timespec="seconds"),
-        "creation_library": LIBRARY,
-        "creation_library_version": _version(LIBRARY),
-        "inference_library": LIBRARY,
-        "method_version": METHOD_VERSION,
-        "layout_version": LAYOUT_VERSION,
-        **{f"{library}_version": _version(library) for library in ("numpy", "scipy", "numba", "xarray")},
-        "python_version": platform.python_version(),
-        "cpu": _cpu_model(),
-        "seconds": run.seconds,
-        "draws_per_second": run.draws / run.seconds,
+        "scenario": to_toml(scenario),
         **({"warnings": "\n".join(scenario.warnings)} if scenario.warnings else {}),
         **labelled,
     }
-    return tree
+    points = run.draws // run.replicates
+    made = Plan(sampler=scenario.sampler, seed=scenario.seed, draws_asked=run.draws_asked, replicates=run.replicates, points=points)
+    return assemble(groups, made, run.seconds, attributes, created_at)
 
 
-def _coordinates(scenario: Scenario) -> dict[str, _Coordinate]:
+def _coordinates(scenario: Scenario) -> dict[str, Coordinate]:
     """Return every coordinate of the layout that the scenario alone decides, as (dimension, labels, attributes)."""
-    groups = [name for name, _ in scenario.groups]
+    days = [period_days(period) for period in scenario.periods]
     return {
-        "corridor": ("corridor", [*scenario.corridors, *groups], {"long_name": "corridors, then groups"}),
+        "corridor": ("corridor", [name for name, _ in scenario.places], {"long_name": "corridors, then groups"}),
         "is_group": (
             "corridor",
-            np.array([False] * len(scenario.corridors) + [True] * len(groups), dtype=bool),
+            np.arange(len(scenario.places)) >= len(scenario.corridors),
             {"units": "1", "long_name": "whether the label is a group, the sum of its corridors in every draw"},
         ),
         "period": ("period", list(scenario.periods), {"long_name": "period of the seizures"}),
-        "form": ("form", list(RESULT_FORMS), {"long_name": "form of the drug; all is powder and pill together"}),
-        "evidence_form": ("evidence_form", list(_EVIDENCE_FORMS), {"long_name": "form of the drug as the evidence records it"}),
-        "quantile": ("quantile", np.array(PROBABILITIES), {"units": "1", "long_name": "probability of the quantile"}),
-        "moment": (
-            "moment",
-            ["mean", "sd", "mean_mcse"],
-            {"long_name": "mean, standard deviation, Monte Carlo standard error of the mean"},
+        "days": (
+            "period",
+            np.array([np.nan if n is None else n for n in days], dtype=np.float64),
+            {"units": "d", "long_name": "length of the period; NaN where its label does not tell"},
         ),
+        "form": ("form", list(RESULT_FORMS), {"long_name": "form of the drug; all is powder and pill together"}),
+        "evidence_form": ("evidence_form", list(FORMS), {"long_name": "form of the drug as the evidence records it"}),
     }
-
-
-def _group(
-    variables: Mapping[str, _Variable],
-    labels: Mapping[str, _Coordinate],
-    long_name: str,
-    attributes: Mapping[str, Any],
-) -> xr.Dataset:
-    """Make one group with exactly the coordinates of the dimensions it uses."""
-    used = {dimension for dimensions, _, _ in variables.values() for dimension in dimensions}
-    coordinates = {name: coordinate for name, coordinate in labels.items() if coordinate[0] in used}
-    return xr.Dataset(dict(variables), coords=coordinates, attrs={"long_name": long_name, **attributes})
 
 
 def _missing_members(scenario: Scenario) -> dict[str, dict[str, list[str]]]:
@@ -267,47 +201,40 @@ def _missing_members(scenario: Scenario) -> dict[str, dict[str, list[str]]]:
     return missing
 
 
-def _parameters(scenario: Scenario, draws: Sequence[ParameterDraw], labels: Mapping[str, _Coordinate]) -> xr.Dataset:
-    """The exact quantiles of each draw's own law, with what the scenario says about it."""
-    probabilities = np.array(PROBABILITIES)
-    table = np.array([distributions.ppf(draw.block.law, probabilities) for draw in draws], dtype=np.float64)
+def _about_parameters(scenario: Scenario, parameter_draws: Sequence[ParameterDraw]) -> dict[str, Coordinate]:
+    """Return the coordinates of `parameter`: the id of each draw, and what the scenario says about its block."""
     by_id = {block["id"]: block for block in scenario.document["parameter"]}
-    written = [by_id.get(draw.block.id, {}) for draw in draws]
+    written = [by_id.get(draw.block.id, {}) for draw in parameter_draws]
     about = {
-        "name": ([draw.block.name for draw in draws], "name of the parameter"),
-        "unit": ([PARAMETERS[draw.block.name].unit for draw in draws], "unit of the parameter"),
+        "parameter": ([draw.id for draw in parameter_draws], "id of the parameter draw"),
+        "name": ([draw.block.name for draw in parameter_draws], "name of the parameter"),
+        "unit": ([PARAMETERS[draw.block.name].unit for draw in parameter_draws], "unit of the parameter"),
         "basis": ([str(block.get("basis", "default")) for block in written], "published, derived or elicited"),
         "source": ([str(block.get("source", "")) for block in written], "key into the sources of the scenario, or free text"),
         "grade": ([str(block.get("grade", "")) for block in written], "grade of the evidence: A, B, C, D or M; empty where none is given"),
     }
-    own: dict[str, _Coordinate] = {
-        "parameter": ("parameter", np.array([draw.id for draw in draws], dtype=str), {"long_name": "id of the parameter draw"}),
-        **{name: ("parameter", np.array(column, dtype=str), {"long_name": text}) for name, (column, text) in about.items()},
-    }
-    # A number and its unit in two places: the ratio of a quantity to its unit is dimensionless, which is what CF asks of mixed units.
-    attributes = {"units": "1", "long_name": "quantile of the parameter's own law, in the unit that the coordinate unit names"}
-    variables = {"value": (("parameter", "quantile"), table.reshape(len(draws), probabilities.size), attributes)}
-    return _group(variables, {**own, "quantile": labels["quantile"]}, "inputs: exact quantiles of their laws, not sampled", {})
+    return {name: ("parameter", np.array(column, dtype=str), {"long_name": text}) for name, (column, text) in about.items()}
 
 
 def _evidence(
     scenario: Scenario,
     seized_gross_kg: Mapping[tuple[str, str, str], float],
-    labels: Mapping[str, _Coordinate],
+    labels: Mapping[str, Coordinate],
 ) -> xr.Dataset:
     """The evidence table, summed by stratum; corridors only, because a group has no rows of its own and a sum must not count twice."""
-    shape = (len(scenario.corridors), len(scenario.periods), len(_EVIDENCE_FORMS))
+    shape = (len(scenario.corridors), len(scenario.periods), len(FORMS))
     n_events, gross, known = np.full(shape, np.nan), np.full(shape, np.nan), np.zeros(shape, dtype=bool)
     for stratum in dict.fromkeys((row.corridor, row.period, row.form) for row in scenario.rows):
-        cell = scenario.corridors.index(stratum[0]), scenario.periods.index(stratum[1]), _EVIDENCE_FORMS.index(stratum[2])
+        cell = scenario.corridors.index(stratum[0]), scenario.periods.index(stratum[1]), FORMS.index(stratum[2])
         counts = [row.n_events for row in scenario.rows if (row.corridor, row.period, row.form) == stratum]
         n_events[cell] = sum(count for count in counts if count is not None)
         known[cell] = None not in counts
         gross[cell] = seized_gross_kg[stratum]
     dimensions = ("corridor", "period", "evidence_form")
-    own: dict[str, _Coordinate] = {
+    own: dict[str, Coordinate] = {
         "corridor": ("corridor", list(scenario.corridors), {"long_name": "corridors; groups have no evidence of their own"}),
         "period": labels["period"],
+        "days": labels["days"],
         "evidence_form": labels["evidence_form"],
     }
     variables = {
@@ -323,12 +250,12 @@ def _evidence(
             {"units": "1", "long_name": "whether there is evidence and every row gives its number of events"},
         ),
     }
-    return _group(variables, own, "evidence by stratum; NaN where the table has none", {})
+    return one_group(variables, own, "evidence by stratum; NaN where the table has none")
 
 
-def _diagnostics(run: Run, undefined: Mapping[str, float], labels: Mapping[str, _Coordinate]) -> xr.Dataset:
+def _diagnostics(run: Run, undefined: Sequence[str], labels: Mapping[str, Coordinate]) -> xr.Dataset:
     """What the run says about itself: shares of draws cut, limited or undefined."""
-    variables: dict[str, _Variable] = {
+    variables: dict[str, Variable] = {
         name: (dimensions, array, {"units": DIAGNOSTICS[name].units, "long_name": DIAGNOSTICS[name].long_name})
         for name, (dimensions, array) in run.diagnostics.items()
     }
@@ -339,55 +266,8 @@ def _diagnostics(run: Run, undefined: Mapping[str, float], labels: Mapping[str, 
             np.stack([run.undefined_share[quantity] for quantity in undefined]),
             {"units": "1", "long_name": "share of draws in which the quantity is 0/0 and left out"},
         )
-        own["quantity"] = ("quantity", list(undefined), {"long_name": "quantities that are undefined in some draw"})
-    return _group(variables, own, "what the run says about itself", {})
-
-
-def _kept_draws(run: Run, draws: Sequence[ParameterDraw], labels: Mapping[str, _Coordinate]) -> xr.Dataset:
-    """Joint draws, the same ones for every quantity and parameter."""
-    chains, kept = run.kept_parameters.shape[:2]
-    variables: dict[str, _Variable] = {
-        quantity: (
-            ("chain", "draw", "corridor", "period", "form"),
-            array,
-            {"units": QUANTITIES[quantity].units, "long_name": QUANTITIES[quantity].long_name},
-        )
-        for quantity, array in run.kept.items()
-    }
-    variables["parameter_value"] = (
-        ("chain", "draw", "parameter"),
-        run.kept_parameters,
-        {"units": "1", "long_name": "the parameter in the unit that the coordinate unit names"},
-    )
-    own: dict[str, _Coordinate] = {
-        **labels,
-        "chain": ("chain", np.arange(chains), {"units": "1", "long_name": "replicate"}),
-        "draw": ("draw", np.arange(kept), {"units": "1", "long_name": "point of the replicate"}),
-        "parameter": ("parameter", np.array([draw.id for draw in draws], dtype=str), {"long_name": "id of the parameter draw"}),
-        "unit": (
-            "parameter",
-            np.array([PARAMETERS[draw.block.name].unit for draw in draws], dtype=str),
-            {"long_name": "unit of the parameter"},
-        ),
-    }
-    return _group(variables, own, "kept draws", {})
-
-
-def _version(library: str) -> str:
-    try:
-        return metadata.version(library)
-    except metadata.PackageNotFoundError:  # a source tree that was never installed
-        return "unknown"
-
-
-def _cpu_model() -> str:
-    """Return the processor's name as the system gives it; platform.processor() is empty or only an architecture on most Linux systems."""
-    with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
-        for line in lines:
-            key, _, text = line.partition(":")
-            if key.strip() == "model name":
-                return text.strip()
-    return platform.processor() or platform.machine()
+        own["quantity"] = ("quantity", undefined, {"long_name": "quantities that are undefined in some draw"})
+    return one_group(variables, own, "what the run says about itself")
 
 
 # ------------------------------------------------------------------------------------------------------------------ intervals

@@ -258,7 +258,7 @@ def test_the_tree(tmp_path):
 
     tree.to_netcdf(tmp_path / "y.nc", engine="h5netcdf")
     with xr.open_datatree(tmp_path / "y.nc", engine="h5netcdf") as opened:
-        from sim.results import numbers_digest
+        from sim.tree import numbers_digest
 
         assert numbers_digest(opened) == tree.attrs["numbers_digest"]
         assert opened.attrs["seed"] == tree.attrs["seed"]

@@ -26,10 +26,12 @@ from sim.dependence import ParameterDraw
 from sim.errors import ResultError
 from sim.evidence import Row
 from sim.model import DIAGNOSTICS
+from sim.propagation import propagate
 from sim.records import QUANTITIES, RESULT_FORMS, Parameter, Scenario
-from sim.results import credible_interval, list_results, numbers_digest, open_result, run_id, save_result, to_tree
+from sim.results import credible_interval, list_results, open_result, run_id, save_result, to_tree
 from sim.runner import PROBABILITIES, Run
 from sim.scenario import with_run
+from sim.tree import numbers_digest
 
 ROOT = Path(__file__).parents[1]
 CORRIDORS, PERIODS = ("east", "north", "west"), ("FY2023", "FY2024")
@@ -280,6 +282,28 @@ def test_provenance() -> None:
         assert attributes[key]
 
 
+def test_days_of_a_period_stand_beside_its_label() -> None:
+    """The ratio of two periods is to be divided by the ratio of their days; a label that does not tell its length has none."""
+    periods = ("FY2024", "2025-02-12/2025-03-13", "FY2026-Oct-Apr")
+    rows = tuple(dataclasses.replace(make_scenario().rows[0], period=period) for period in periods)
+    tree = make_tree(make_scenario(periods=periods, rows=rows))
+    for group in ("quantiles", "moments", "evidence", "draws"):
+        days = tree[group]["days"]
+        assert days.dims == ("period",)
+        np.testing.assert_equal(days.values, [366.0, 30.0, np.nan])
+        assert days.attrs["units"] == "d"
+
+
+def test_every_kind_of_tree_has_the_same_provenance() -> None:
+    own = {"title", "name", "run_id", "scenario", "warnings", "members_missing", "function", "parameters", "correlation", "copula"}
+    function = propagate(lambda x: {"y": x}, parameters={"x": {"kind": "normal", "mean": 0.0, "sd": 1.0}}, draws=16, seed=1)
+    border = make_tree()
+    assert set(border.attrs) - own == set(function.attrs) - own
+    assert len(set(border.attrs) - own) == 21
+    for key in ("layout_version", "method_version", "cpu", "numba_version", "creation_library"):
+        assert border.attrs[key] == function.attrs[key]
+
+
 # ------------------------------------------------------------------------------------------------------------------ identity
 
 
@@ -515,6 +539,7 @@ import sys
 sys.path[:0] = [{str(ROOT / "tests")!r}]
 from test_results import make_tree
 from sim.model import DIAGNOSTICS
+from sim.propagation import propagate
 from sim.results import save_result
 from sim.errors import ResultError
 """
