@@ -945,67 +945,6 @@ def _quantile(law: Law, method: str, tail: ArrayLike, at_zero: float, at_one: fl
     return x
 
 
-def mean(law: Law) -> float:
-    """Return the mean; inf or NaN where it does not exist."""
-    return _moments(law)[0]
-
-
-def sd(law: Law) -> float:
-    """Return the standard deviation; inf or NaN where it does not exist."""
-    return _moments(law)[1]
-
-
-@lru_cache(maxsize=512)
-def _moments(law: Law) -> tuple[float, float]:
-    with _quiet():
-        exact = _exact(law)
-        if law.kind == "mixture":
-            parts = _parts(law)
-            weights = np.array([weight for _, weight in parts])
-            means, sds = (np.array(column) for column in zip(*(_moments(part) for part, _ in parts), strict=True))
-            centre = float(weights @ means)
-            return centre, float(np.sqrt(weights @ (sds**2 + (means - centre) ** 2)))
-        if len(exact.atoms):
-            weights = exact.sf(np.nextafter(exact.atoms, -np.inf)) - exact.sf(exact.atoms)
-            centre = float(exact.atoms[0] + weights @ (exact.atoms - exact.atoms[0]))
-            return centre, float(np.sqrt(weights @ (exact.atoms - centre) ** 2))
-        frozen = _frozen(law)
-        if (exact.low, exact.high) == tuple(float(end) for end in frozen.support()):
-            return float(frozen.mean()), float(frozen.std())
-        return _truncated_moments(law, exact)
-
-
-def _truncated_moments(law: Law, exact: _Exact) -> tuple[float, float]:
-    """Integrate the quantile function over both tails, octave by octave down to 2^-1000, so that neither place nor scale matters."""
-    kinks = [float(exact.cdf(np.array([dict(law.parameters)["mode"]]))[0])] if law.kind == "triangular" else []
-    edges = np.unique([*(2.0 ** -np.arange(1.0, 1000.0)), *(min(kink, 1.0 - kink) for kink in kinks if 0 < kink < 1)])
-    edges = np.unique(np.concatenate([edges, 0.5 * (edges[1:] + edges[:-1])]))
-    tail = (edges[:-1, None] + np.diff(edges)[:, None] * _GAUSS_NODES).ravel()
-    weight = (np.diff(edges)[:, None] * _GAUSS_WEIGHTS).ravel()
-    bottom, top = exact.ppf(tail), exact.isf(tail)
-    centre = float(exact.ppf(np.array([0.5]))[0])
-    index_low, index_high = _truncated_index(law, exact, -1), _truncated_index(law, exact, +1)
-    if min(index_low, index_high) <= 1:
-        return (math.nan if max(index_low, index_high) <= 1 else math.copysign(math.inf, index_low - index_high)), math.nan
-    middle = centre + float(weight @ ((bottom - centre) + (top - centre)))
-    if min(index_low, index_high) <= 2:
-        return middle, math.inf
-    return middle, math.sqrt(float(weight @ ((bottom - middle) ** 2 + (top - middle) ** 2)))
-
-
-def _truncated_index(law: Law, exact: _Exact, sign: int) -> float:
-    """Return the index of the tail of a continuous law on one side: inf where that side is bounded."""
-    if not np.isinf(exact.high if sign > 0 else exact.low):
-        return math.inf
-    if law.kind == "student_t":
-        return float(dict(law.parameters)["df"])
-    if law.kind != "scipy":
-        return math.inf
-    tails = np.array([_INDEX_TAIL, 0.1 * _INDEX_TAIL])
-    x = np.abs(exact.isf(tails) if sign > 0 else exact.ppf(tails))
-    return _slope(tails, x)
-
-
 def _slope(tails: Array, x: Array) -> float:
     """Return |d log tail / d log x| between two points; inf where x does not move or is not a number."""
     if not (np.isfinite(x).all() and (x > 0).all()) or x[0] == x[1]:
@@ -1056,7 +995,12 @@ def index_at_infinity(law: Law) -> float:
         if law.kind == "mixture":
             return min(index_at_infinity(part) for part, _ in _parts(law))
         exact = _exact(law)
-        return math.inf if len(exact.atoms) else _truncated_index(law, exact, +1)
+        if exact.high < math.inf or law.kind not in ("student_t", "scipy"):
+            return math.inf
+        if law.kind == "student_t":
+            return float(dict(law.parameters)["df"])
+        tails = np.array([_INDEX_TAIL, 0.1 * _INDEX_TAIL])
+        return _slope(tails, np.abs(exact.isf(tails)))
 
 
 def is_unbounded(law: Law) -> bool:
