@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import hashlib
 import os
 import secrets
 
@@ -23,6 +25,7 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--nightly", action="store_true", help="also run the tests marked nightly")
+    parser.addoption("--nightly-sample", type=int, default=0, metavar="N", help="also run N of them, other ones every day")
     parser.addoption(
         "--statistics-seed", default=str(FIXED_SEED), help="seed of the statistical tests: an integer, or `random` for a new one"
     )
@@ -46,10 +49,13 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if not config.getoption("--nightly"):
-        for item in items:
-            if item.get_closest_marker("nightly"):
-                item.add_marker(pytest.mark.skip(reason="nightly work; --nightly runs it"))
+    if config.getoption("--nightly"):
+        return
+    slow = [item for item in items if item.get_closest_marker("nightly")]
+    today = datetime.date.today().isoformat()
+    slow.sort(key=lambda item: hashlib.sha256(f"{today} {item.nodeid}".encode()).digest())
+    for item in slow[config.getoption("--nightly-sample") :]:
+        item.add_marker(pytest.mark.skip(reason="nightly work; --nightly runs it"))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
