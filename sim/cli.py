@@ -25,17 +25,18 @@ if TYPE_CHECKING:
 
 DONE, RUN_FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 ABSENT = "–"
+MOST_DIGITS = 4  # significant ones; what is known better is in the file
 FRACTIONS = ("purity", "interdiction_rate")  # shown in percent, in print alone
 
 
 # ------------------------------------------------------------------------------------------------------------------ numbers
 
 
-def format_number(number: float, mcse: float, digits: int = 4) -> str:
+def format_number(number: float, mcse: float) -> str:
     """Write a number with no more digits than its Monte Carlo standard error carries.
 
     The last digit shown stands for at least one standard error, so that another seed moves it by one or two; and no more than
-    `digits` significant digits are shown however small the error. With an error of 0 (a number that is the same in every draw) all
+    four significant digits are shown however small the error. With an error of 0 (a number that is the same in every draw) all
     whole digits are shown besides; an error that is not known leaves one digit. A number that its error drowns is "~0", one that
     does not exist is a dash.
 
@@ -50,13 +51,13 @@ def format_number(number: float, mcse: float, digits: int = 4) -> str:
         return "0"
     exact = Decimal(repr(float(number)))
     error = Decimal(repr(float(mcse))) if math.isfinite(mcse) else None
-    place = exact.adjusted() - (digits if error is not None else 1) + 1
+    place = exact.adjusted() - (MOST_DIGITS if error is not None else 1) + 1
     if error == 0:
         place = min(place, 0)
     elif error is not None:
         place = max(place, error.adjusted() + (error != Decimal(1).scaleb(error.adjusted())))
     whole = round(exact.scaleb(-place))
-    if error != 0 and abs(whole) >= 10 ** (digits if error is not None else 1):  # 9999.96 has become 10000: one digit too many
+    if error != 0 and abs(whole) >= 10 ** (MOST_DIGITS if error is not None else 1):  # 9999.96 has become 10000: one digit too many
         place, whole = place + 1, round(exact.scaleb(-place - 1))
     if whole == 0:
         return "~0"

@@ -293,14 +293,14 @@ def row_as_mapping(row: Row) -> dict[str, str | int | float]:
     return mapping | {column: text for column, text in (("source", row.source), ("note", row.note)) if text}
 
 
-def read_table(path: str | os.PathLike[str], name: str | None = None) -> tuple[list[Row], list[Problem]]:
+def read_table(path: str | os.PathLike[str]) -> tuple[list[Row], list[Problem]]:
     """Read an evidence table (CSV, UTF-8, a byte order mark is fine); return its rows, or no row and every problem.
 
     Columns may come in any order; blanks around cells are dropped, and empty lines skipped. Problems carry line numbers and
-    `name` (the path as it stands, unless given); after 200 of them reading stops. A file that cannot be read as CSV, or is
+    the path as it stands; after 200 of them reading stops. A file that cannot be read as CSV, or is
     larger than 64 MiB or 1,000,000 rows, has that as its last problem.
     """
-    name = os.fspath(path) if name is None else name
+    name = os.fspath(path)
     rows: list[Row] = []
     problems: list[Problem] = []
     try:

@@ -610,12 +610,12 @@ def to_toml(scenario: Scenario) -> str:
     return tomli_w.dumps(scenario.document)
 
 
-def with_run(scenario: Scenario, *, draws: int | None = None, seed: int | None = None, keep_draws: int | None = None) -> Scenario:
-    """Return the scenario with other values in `[run]`; None keeps what stands there.
+def with_run(scenario: Scenario, *, draws: int | None = None, seed: int | None = None) -> Scenario:
+    """Return the scenario with another number of draws or another seed; None keeps what stands there.
 
     Raises ScenarioError for a value that the file could not hold either.
     """
-    given = {key: number for key, number in (("draws", draws), ("seed", seed), ("keep_draws", keep_draws)) if number is not None}
+    given = {key: number for key, number in (("draws", draws), ("seed", seed)) if number is not None}
     problems: list[Problem] = []
     run = validated(RunTable, scenario.document["run"] | given, ("run",), problems)
     if run is not None:

@@ -56,13 +56,13 @@ def table(*lines, header=HEADER):
 
 
 @pytest.fixture
-def read(tmp_path):
+def read(tmp_path, monkeypatch):
     """Write a text or bytes to a file and read it as a table called t.csv."""
+    monkeypatch.chdir(tmp_path)
 
     def write_and_read(content):
-        path = tmp_path / "t.csv"
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return read_table(path, "t.csv")
+        (tmp_path / "t.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
+        return read_table("t.csv")
 
     return write_and_read
 

@@ -216,9 +216,11 @@ def test_with_run_changes_the_run_alone_and_checks_it(valid: Path) -> None:
     assert (other.draws, other.seed, other.document["run"]["seed"]) == (10, 0, 0)
     assert scenario.document["run"]["seed"] == 43
     assert other.document | {"run": None} == scenario.document | {"run": None}
-    for wrong in ({"draws": 0}, {"draws": True}, {"seed": -1}, {"seed": 2**64}, {"keep_draws": 5000}):
+    for wrong in ({"draws": 0}, {"draws": True}, {"seed": -1}, {"seed": 2**64}):
         with pytest.raises(ScenarioError, match=f"run.{next(iter(wrong))}"):
             edge.with_run(scenario, **wrong)
+    with pytest.raises(ScenarioError, match=r"run\.keep_draws: 20 draws to keep of 10"):
+        edge.with_run(edge.load_scenario(valid, overrides={"run.keep_draws": 20}), draws=10)
 
 
 def test_kept_draws_are_bounded_by_memory() -> None:
