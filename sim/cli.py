@@ -529,16 +529,32 @@ def _caveats(tree: xr.DataTree) -> list[str]:
             texts.append(
                 f"{quantity} is 0/0 in up to {_percent(variable.attrs['undefined_share'])} of the draws of a cell; these are left out."
             )
-    without: dict[str, list[str]] = {}
-    for quantity, variable in tree["moments"].data_vars.items():
-        if "note" in variable.attrs:
-            without.setdefault(str(variable.attrs["note"]), []).append(str(quantity))
-    texts += [f"No mean, or no standard deviation, in some cells of {', '.join(names)}: {note}." for note, names in without.items()]
+    texts += _without_moments(tree)
     missing = json.loads(str(tree.attrs.get("members_missing", "{}")))
     for group, periods in missing.items():
         lacks = "; ".join(f"{', '.join(members)} in {period}" for period, members in periods.items())
         texts.append(f"{group} is summed without {lacks}: there is no evidence there.")
     return [textwrap.fill(text, 100, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False) for text in texts]
+
+
+def _without_moments(tree: xr.DataTree) -> list[str]:
+    """Return a sentence for each reason why a mean, or at least a standard deviation, is not given."""
+    by_reason: dict[tuple[str, str], dict[str, bool]] = {}  # (what is lacking, why) -> kind of quantity -> whether everywhere
+    for name, variable in tree["moments"].data_vars.items():
+        if "note" in variable.attrs:
+            known = tree["quantiles"][str(name)].sel(quantile=0.5).notnull()
+            lacking = {moment: (variable.sel(moment=moment).isnull() & known) for moment in ("mean", "sd")}
+            moment = "mean" if lacking["mean"].any() else "sd"
+            kinds = by_reason.setdefault(("mean" if moment == "mean" else "standard deviation", str(variable.attrs["note"])), {})
+            kind = str(name).removeprefix("n_").partition("_")[0]
+            kinds[kind] = kinds.get(kind, True) and bool((lacking[moment] == known).all())
+    texts = []
+    for (moment, reason), kinds in by_reason.items():
+        *rest, last = kinds
+        which = f"{', '.join(rest)} and {last}" if rest else last
+        where = "" if all(kinds.values()) else " in some rows"
+        texts.append(f"No {moment} is given for {which} quantities{where}, because it would not settle: {reason}. Quantiles are sound.")
+    return texts
 
 
 def _load_law(law: str, truncation: float) -> str:

@@ -78,7 +78,7 @@ class Model:
     factor             (n, p, f, q) what to multiply it by (a constant dose, 1 elsewhere)
     n_summaries        summaries in play
     tail_index         (n, p, f, q) alpha with P(Y > y) ~ y^-alpha: a mean exists above 1, it has an error above 2; an sd 2 and 4
-    reason             (n, p, f, q) why the index is what it is, a number into `reasons`
+    reason             (n, p, f, q) why the index is what it is, a number into `reasons`; these name blocks, one reason for each parameter
     prior_share        (n, p)
     cells              (corridor, period) of each row of the kernel's inland counters
     seized_gross_kg    (corridor, period, form) -> kg as in the table, counted pills at the median pill mass
@@ -503,33 +503,29 @@ def _tail_indices(scenario: Scenario, matched: Match) -> tuple[np.ndarray, np.nd
     shape = (len(scenario.places), len(scenario.periods), len(RESULT_FORMS), len(names))
     index = np.full(shape, np.inf)
     reason = np.zeros(shape, np.int64)
-    reasons = [""]
+    found: dict[str, dict[str, float]] = {}  # what is wrong -> where -> index
     scales = _scale_indices(scenario, matched)
     for stratum in matched.strata:
         form = stratum.key[2]
-        causes: list[tuple[str, float, str]] = []  # which quantities, index, why
-
-        def cause(which: str, draw: ParameterDraw | None, at_zero: bool, causes: list[tuple[str, float, str]] = causes) -> None:
-            if draw is not None:
-                law = draw.block.law
-                alpha = distributions.index_at_zero(law) if at_zero else distributions.index_at_infinity(law)
-                end = "0" if at_zero else "infinity"
-                causes.append((which, alpha, f"{draw.id} has index {alpha:.3g} at {end}"))
-
-        cause("missed", stratum.parameter_draws.get(("detection_rate", form)), True)
-        for name in ("missed_size_ratio", "load_median"):
-            cause("mass", stratum.parameter_draws.get((name, form)), False)
-        causes += [("mass", *scale) for scale in scales.get(stratum.key, ())]
-        cause("pure", stratum.parameter_draws.get(("pill_mass", "pill")), True)
-        if stratum.tablets:
-            cause("gross", stratum.parameter_draws.get(("pill_mass", "pill")), False)
-        cause("inland", stratum.parameter_draws.get(("inland_seized_ratio", form)), False)
-        cause("doses", stratum.parameter_draws.get(("dose", form)), True)
+        denominators = [("missed", "detection_rate", form), ("pure", "pill_mass", "pill"), ("doses", "dose", form)]
+        factors = [("mass", name, form) for name in ("missed_size_ratio", "load_median")] + [("inland", "inland_seized_ratio", form)]
+        factors += [("gross", "pill_mass", "pill")] if stratum.tablets else []
+        # which quantities, index, what is wrong, where
+        causes = [("mass", *scale) for scale in scales.get(stratum.key, ())]
+        for pairs, index_of, end in (
+            (denominators, distributions.index_at_zero, "near 0"),
+            (factors, distributions.index_at_infinity, "large"),
+        ):
+            for which, name, lookup_form in pairs:
+                draw = stratum.parameter_draws.get((name, lookup_form))
+                if draw is not None:
+                    causes.append((which, index_of(draw.block.law), f"{name} can be very {end}", draw.block.id))
         p = scenario.periods.index(stratum.key[1])
-        for which, alpha, why in causes:
+        for which, alpha, what, where in causes:
             if not alpha < math.inf:
                 continue
-            reasons.append(why)
+            found.setdefault(what, {})[where] = alpha
+            number = 1 + list(found).index(what)
             for k, name in enumerate(names):
                 if not _concerns(which, name):
                     continue
@@ -540,8 +536,17 @@ def _tail_indices(scenario: Scenario, matched: Match) -> tuple[np.ndarray, np.nd
                         touches = result_form == "all" or form in ("unrecorded", result_form)
                         if touches and alpha < index[g, p, f, k]:
                             index[g, p, f, k] = alpha
-                            reason[g, p, f, k] = len(reasons) - 1
-    return index, reason, tuple(reasons)
+                            reason[g, p, f, k] = number
+    return index, reason, ("", *(f"{what} ({_indices(by_place)})" for what, by_place in found.items()))
+
+
+def _indices(by_place: Mapping[str, float]) -> str:
+    """Return the three lowest of the tail indices, each with one place that has it: draws of one law have one index."""
+    places: dict[str, list[str]] = {}
+    for place, alpha in sorted(by_place.items(), key=lambda item: item[::-1]):
+        places.setdefault(f"{alpha:.3g}", []).append(place)
+    shown = [f"{here[0]}{f' and {len(here) - 1} more' if len(here) > 1 else ''}: tail index {alpha}" for alpha, here in places.items()]
+    return "; ".join([*shown[:3], *(["..."] if len(shown) > 3 else [])])
 
 
 def _concerns(which: str, quantity: str) -> bool:
@@ -559,11 +564,11 @@ def _concerns(which: str, quantity: str) -> bool:
     }[which]
 
 
-def _scale_indices(scenario: Scenario, matched: Match) -> dict[tuple[str, str, str], list[tuple[float, str]]]:
-    """Return (index, why) by stratum for s = T_B / Z: kappa n_B of gamma loads, an unbounded load_log_sd without truncation."""
-    found: dict[tuple[str, str, str], list[tuple[float, str]]] = {}
-    for _, _, strata in _scale_blocks(scenario, matched):
-        causes: list[tuple[float, str]] = []
+def _scale_indices(scenario: Scenario, matched: Match) -> dict[tuple[str, str, str], list[tuple[float, str, str]]]:
+    """Return (index, what is wrong, where) by stratum: kappa n_B of s = T_B / Z for gamma loads, 0 where untruncated loads lack a bound."""
+    found: dict[tuple[str, str, str], list[tuple[float, str, str]]] = {}
+    for members, period, strata in _scale_blocks(scenario, matched):
+        causes: list[tuple[float, str, str]] = []
         shape_index = 0.0
         for stratum in strata:
             draw = stratum.parameter_draws.get((_SIZE.get(scenario.load_law, ""), stratum.key[2]))
@@ -573,10 +578,10 @@ def _scale_indices(scenario: Scenario, matched: Match) -> dict[tuple[str, str, s
                 least = math.fsum(row.n_events if row.n_events is not None else row.n_min for row in stratum.rows)
                 shape_index += least * distributions.support(draw.block.law)[0]
             elif scenario.load_truncation == math.inf and distributions.is_unbounded(draw.block.law):
-                causes.append((0.0, f"{draw.id} is unbounded and loads are not truncated"))
+                causes.append((0.0, "loads are not truncated and load_log_sd has no upper bound", draw.block.id))
         for stratum in strata:
             found[stratum.key] = list(causes)
             if scenario.load_law == "gamma" and ("load_median", stratum.key[2]) not in stratum.parameter_draws:
-                why = f"gamma loads with load_shape x n_events = {shape_index:.3g} in the load-scale block"
-                found[stratum.key].append((shape_index, why))
+                what = "the size of loads rests on few seizures of widely varying size (load_shape x n_events is small)"
+                found[stratum.key].append((shape_index, what, f"{', '.join(members)} in {period}"))
     return found

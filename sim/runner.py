@@ -408,11 +408,7 @@ def simulate(model: Model, *, threads: int | None = None, progress: Progress | N
         sd[name][index <= 4.0] = np.nan
         causes = sorted({model.reasons[i] for i in np.unique(model.reason[..., k][(index <= 4.0) & (model.summary[..., k] >= 0)])})
         if causes:
-            more = f"; and {len(causes) - 3} more" if len(causes) > 3 else ""
-            notes[name] = (
-                "a mean is given where the tail index exceeds 2 and an sd where it exceeds 4, so that each has a Monte Carlo error; "
-                f"{'; '.join(causes[:3])}{more}"
-            )
+            notes[name] = "; ".join(causes)
     with np.errstate(invalid="ignore", divide="ignore"):
         undefined = answers(estimates.n[:, 0] / estimates.n.sum(axis=1), scales=False)
     return Run(

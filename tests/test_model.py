@@ -615,10 +615,28 @@ def test_a_mean_is_printed_where_it_has_an_error_and_an_sd_likewise(alpha, mean,
         assert np.isfinite(run.mean[quantity][0, 0, F["all"]]) == mean
         assert np.isfinite(run.mean_mcse[quantity][0, 0, F["all"]]) == mean
         assert np.isfinite(run.sd[quantity][0, 0, F["all"]]) == sd
-        assert ("detection_rate has index" in run.notes.get(quantity, "")) == (not sd)
+        assert (f"detection_rate can be very near 0 (detection_rate: tail index {alpha:g})" in run.notes.get(quantity, "")) == (not sd)
         assert np.isfinite(run.quantiles[quantity][0, 0, F["all"]]).all()
     assert np.isfinite(run.sd["interdiction_rate"][0, 0, F["all"]])
     assert "interdiction_rate" not in run.notes
+
+
+def test_reasons_name_blocks_and_each_index_once():
+    """One reason for a parameter, however many draws, blocks and periods: lowest index first, blocks of one law together."""
+    near = [("east", 1.5), ("west", 1.2), ("north", 1.5), ("south", 3.0), ("sea", 7.0)]
+    blocks = [
+        block("detection_rate", {"kind": "beta", "alpha": a, "beta": 9.0}, corridor=c, varies_by=("period",), correlation=0.5)
+        for c, a in near
+    ]
+    rows = [row(corridor, 3, 1.0, period=period) for corridor, _ in near for period in ("FY2023", "FY2024")]
+    dose = block("dose", {"kind": "uniform", "low": 0.0, "high": 4.0})
+    model = compile_model(scenario(rows, [*parameters(*blocks, load_law="equal"), dose], load_law="equal"))
+    lowest = "detection_rate[west]: tail index 1.2; detection_rate[east] and 1 more: tail index 1.5; detection_rate[south]: tail index 3"
+    assert model.reasons == (
+        "",
+        f"detection_rate can be very near 0 ({lowest}; ...)",
+        "dose can be very near 0 (dose: tail index 1)",
+    )
 
 
 def test_a_mean_that_exists_is_right():

@@ -128,7 +128,7 @@ def make_run(scenario: Scenario, seed: int = 0, chains: int = 2, kept: int = 32)
         sd=each(),
         mean_mcse=each(),
         undefined_share=undefined,
-        notes={"flow_pure_kg": "no mean exists: detection_rate has weight near 0"},
+        notes={"flow_pure_kg": "detection_rate can be very near 0 (detection_rate: tail index 1.5)"},
         kept={quantity: random.gamma(2.0, 5.0, (chains, kept, *cells)) for quantity in QUANTITIES} if kept else {},
         kept_parameters=random.random((chains, kept, 3)),
         diagnostics={
@@ -234,7 +234,8 @@ def test_shares_notes_and_missing_members_are_attributes() -> None:
     assert whole.sel(quantity="interdiction_rate", corridor="north", period="FY2023", form="pill").item() == 0.2236
     assert tree["diagnostics"]["purity_cut_share"].attrs["long_name"] == DIAGNOSTICS["purity_cut_share"].long_name
     assert list(tree["diagnostics"]["evidence_form"].values) == ["powder", "pill", "unrecorded"]
-    assert "no mean exists" in tree["moments"]["flow_pure_kg"].attrs["note"]
+    assert "very near 0" in tree["moments"]["flow_pure_kg"].attrs["note"]
+    assert "exceeds 2" in tree["moments"].attrs["note"]
     assert "note" not in tree["moments"]["purity"].attrs
     expected = {"everything": {"FY2024": ["north"]}, "land": {"FY2024": ["north"]}}
     for holder in (tree, tree["quantiles"], tree["mcse"], tree["moments"]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
@@ -13,6 +14,7 @@ import time
 from decimal import Decimal
 from pathlib import Path
 
+import numpy as np
 import pytest
 import xarray as xr
 from cli.wrong_files import CASES, VALID, WrongFiles
@@ -27,6 +29,7 @@ from sim.errors import SimError
 from sim.matching import match
 from sim.records import Scenario
 from sim.results import open_result, save_result, to_tree
+from sim.runner import Run
 from sim.scenario import load_scenario
 
 ROOT = Path(__file__).parents[2]
@@ -48,10 +51,10 @@ def spawn(*arguments: object, code: str | None = None, **kwargs: object) -> subp
     return subprocess.Popen(command, env=environment, text=True, **pipes)  # type: ignore[call-overload,no-any-return]
 
 
-def synthetic(scenario: Scenario, seed: int = 0) -> xr.DataTree:
+def synthetic(scenario: Scenario, run: Run | None = None) -> xr.DataTree:
     """A tree with the labels of the scenario and made-up numbers."""
     strata = {(row.corridor, row.period, row.form): 1.5 for row in scenario.rows}
-    run = make_run(scenario, seed=seed, kept=0)
+    run = run or make_run(scenario, kept=0)
     return to_tree(scenario, run, parameter_draws=match(scenario)[0].parameter_draws, seized_gross_kg=strata)
 
 
@@ -153,7 +156,11 @@ def test_run_prints_the_folder_and_nothing_else_on_standard_output(scenario: Pat
     assert open_result(folder).attrs["run_id"] == folder.name
     for words in ("gross, kg", "pure, kg", "90 %", "dicted, %", "all-borders (group)", "draws in 0.2 s"):
         assert words in outcome.stderr
-    for caveat in ("Judged, not measured: detection_rate", "none above 3 standard deviations", "0/0 in up to 50 %", "no mean exists"):
+    no_mean = (
+        "No mean is given for flow quantities, because it would not settle: detection_rate can be very near 0 "
+        "(detection_rate: tail index 1.5). Quantiles are sound."
+    )
+    for caveat in ("Judged, not measured: detection_rate", "none above 3 standard deviations", "0/0 in up to 50 %", no_mean):
         assert caveat in " ".join(outcome.stderr.split())
 
 
@@ -338,6 +345,21 @@ def test_show(made: Path) -> None:
     (line,) = (line for line in outcome.stdout.splitlines() if line.split()[:2] == ["west", "FY2023"])
     assert format_number(median, error) in line.split()
     assert "–" in next(line for line in outcome.stdout.splitlines() if line.split()[:2] == ["west", "FY2024"])  # made-up absence
+
+
+def test_show_says_once_what_has_no_mean_or_no_sd_and_why(scenario: Path, tmp_path: Path) -> None:
+    loaded = load_scenario(scenario)
+    run = make_run(loaded, kept=0)
+    near, large = "detection_rate can be very near 0 (detection_rate: tail index 1.5)", "dose can be very near 0 (dose: tail index 3)"
+    for quantity in ("missed_gross_kg", "missed_pure_kg", "n_missed"):
+        run.mean[quantity][0, 0, 2] = np.nan
+    run.sd["flow_doses"][:] = np.nan
+    notes = {"missed_gross_kg": near, "missed_pure_kg": near, "n_missed": near, "flow_doses": large}
+    shown = sim("show", save_result(synthetic(loaded, dataclasses.replace(run, notes=notes)), tmp_path)).stdout
+    text = " ".join(shown.split())
+    assert text.count("Quantiles are sound") == 2
+    assert f"No mean is given for missed quantities in some rows, because it would not settle: {near}. Quantiles are sound." in text
+    assert f"No standard deviation is given for flow quantities, because it would not settle: {large}. Quantiles are sound." in text
 
 
 def test_show_one_quantity(made: Path) -> None:
