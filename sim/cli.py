@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -115,23 +115,39 @@ class _Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            try:
-                super().invoke(ctx)
+            super().invoke(ctx)
+            if sys.stdout is not None:
                 sys.stdout.flush()
-            except KeyboardInterrupt:
-                click.echo("Interrupted; nothing was left half-written.", err=True)
-                ctx.exit(INTERRUPTED)
-            except SimError as error:
-                click.echo(str(error), err=True)
-                ctx.exit(WRONG_INPUT if isinstance(error, ScenarioError | EvidenceError) else RUN_FAILED)
-            except MemoryError:
-                click.echo("There is not enough memory. Lower keep_draws, or run on a larger machine.", err=True)
-                ctx.exit(RUN_FAILED)
+        except KeyboardInterrupt:
+            _tell("Interrupted; nothing was left half-written.")
+            ctx.exit(INTERRUPTED)
+        except SimError as error:
+            _tell(str(error))
+            ctx.exit(WRONG_INPUT if isinstance(error, ScenarioError | EvidenceError) else RUN_FAILED)
+        except MemoryError:
+            _tell("There is not enough memory. Lower keep_draws, or run on a larger machine.")
+            ctx.exit(RUN_FAILED)
         except BrokenPipeError:  # the reader of a pipe has seen enough
-            with contextlib.suppress(OSError, ValueError):
-                stdout = sys.stdout.fileno()
-                os.dup2(os.open(os.devnull, os.O_WRONLY), stdout)  # else Python complains once more when it closes
+            _discard(sys.stdout)
             ctx.exit(DONE)
+        except OSError as error:  # a full disk behind standard output, above all: whoever opens a file says more
+            _discard(sys.stdout)
+            _tell(f"{error.filename or 'What was to be printed'} cannot be written: {error.strerror or error}.")
+            ctx.exit(RUN_FAILED)
+
+
+def _tell(text: str, *, err: bool = True) -> None:
+    """Print a line that may go unheard: where the reader of a pipe has gone, the work goes on."""
+    try:
+        click.echo(text, err=err)
+    except BrokenPipeError:
+        _discard(sys.stderr if err else sys.stdout)
+
+
+def _discard(stream: TextIO) -> None:
+    """Send what a stream still holds nowhere; else Python complains once more, and changes the exit status, when it closes it."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _show_version(context: click.Context, parameter: click.Parameter, wanted: bool) -> None:
@@ -228,15 +244,13 @@ def run(
                     tree = results.run(scenario, threads=threads, progress=progress)
                 final = results.save_result(tree, folder)
                 note = ""
-        except SimError as error:
-            click.echo(f"{scenario.name} failed: {error}", err=True)
+        except (SimError, OSError) as error:
+            _tell(f"{scenario.name} failed: {error}")
             failed = True
             continue
         if not quiet:
-            click.echo(_summary(tree, prob=0.9, terminal=_is_terminal(sys.stderr)), err=True)
-            click.echo(f"\n{note or _pace(tree)}", err=True)
-        with contextlib.suppress(BrokenPipeError):  # the result stands, whoever listens
-            click.echo(str(final))
+            _tell(f"{_summary(tree, prob=0.9, terminal=_is_terminal(sys.stderr))}\n\n{note or _pace(tree)}")
+        _tell(str(final), err=False)
     if failed:
         click.get_current_context().exit(RUN_FAILED)
 

@@ -467,6 +467,46 @@ def test_a_closed_pipe_is_quiet(made: Path) -> None:
     assert (process.returncode, err) == (0, "")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk_behind_standard_output_is_an_error_without_a_traceback(made: Path, scenario: Path, tmp_path: Path) -> None:
+    for arguments in (("schema",), ("show", made), ("run", scenario, "--results", tmp_path / "results", "-q")):
+        with open("/dev/full", "w") as full, spawn(*arguments, stdout=full) as process:
+            _, err = process.communicate(timeout=120)
+        assert (process.returncode, err) == (1, "What was to be printed cannot be written: No space left on device.\n")
+
+
+def test_a_reader_that_goes_away_stops_no_run_and_hides_no_failure(scenario: Path, tmp_path: Path) -> None:
+    """`sim run ... 2>&1 | head -1` over three scenarios, of which the second fails: the third is run, and the status is 1."""
+    names = ("first-borders", "broken-borders", "third-borders")
+    for name in names:
+        text = scenario.read_text(encoding="utf-8").replace("two-borders", name)
+        scenario.with_name(f"{name}.toml").write_text(text, encoding="utf-8")
+    code = """
+import sys
+from cli.test_cli import synthetic
+from sim import cli, errors, results
+def run(scenario, **_):
+    sys.stdin.readline()  # until the reader has gone
+    if scenario.name == "broken-borders":
+        raise errors.SimError("flow_pure_kg is not a number")
+    return synthetic(scenario)
+results.run = run
+cli.main(prog_name="sim")
+"""
+    paths = [scenario.with_name(f"{name}.toml") for name in names]
+    pipes = {"stdin": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    with spawn("run", *paths, "--results", tmp_path / "results", code=code, **pipes) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdout.close()
+        process.stdin.write("go\n" * 3)
+        process.stdin.close()
+        process.wait(timeout=120)
+        process.stdin = process.stdout = None
+    assert process.returncode == 1
+    assert sorted(folder.name for folder in (tmp_path / "results").iterdir()) == ["first-borders", "third-borders"]
+
+
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 def test_ctrl_c_ends_with_status_130(scenario: Path, tmp_path: Path) -> None:
     """A real SIGINT in the middle of a run, here one that would take for ever."""
