@@ -162,11 +162,14 @@ def estimate(engine: Engine, run_plan: Plan, *, keep: int = 0, threads: int | No
     stop = threading.Event()
     done = _Count()
     open_replicates: dict[int, _Merged] = {}
+    spare: list[summaries.State] = []
     lock = threading.Lock()
 
     def run_task(task: tuple[int, int, int]) -> None:
         replicate, first, points = task
-        part = _run_blocks(engine, sources.of(replicate), first, points, layout, stop, done)
+        with lock:
+            state = spare.pop() if spare else summaries.new_state(layout)
+        part = _run_blocks(engine, sources.of(replicate), first, points, layout, state, stop, done)
         if stop.is_set():
             return
         with lock:
@@ -175,6 +178,8 @@ def estimate(engine: Engine, run_plan: Plan, *, keep: int = 0, threads: int | No
                 open_replicates[replicate] = mine = part
             else:
                 summaries.merge(mine.state, part.state)
+                summaries.clear(part.state)
+                spare.append(part.state)
                 mine.counters += part.counters
                 for (level, index), sums in part.sums.items():
                     summaries.merge_node(mine.sums, level, index, sums)
@@ -189,6 +194,8 @@ def estimate(engine: Engine, run_plan: Plan, *, keep: int = 0, threads: int | No
         with lock:
             summaries.merge(total.state, mine.state)
             total.counters += mine.counters
+        summaries.clear(mine.state)
+        spare.append(mine.state)
 
     _in_threads(run_task, run_plan.tasks(), n_threads, stop, done, run_plan.draws, progress)
 
@@ -233,10 +240,17 @@ class _Count:
 
 
 def _run_blocks(
-    engine: Engine, source: border.Source, first: int, points: int, layout: summaries.Layout, stop: threading.Event, done: _Count
+    engine: Engine,
+    source: border.Source,
+    first: int,
+    points: int,
+    layout: summaries.Layout,
+    state: summaries.State,
+    stop: threading.Event,
+    done: _Count,
 ) -> _Merged:
-    """Run one task, block by block."""
-    part = _Merged(summaries.new_state(layout), np.zeros(engine.n_counters, np.int64))
+    """Run one task, block by block, into an empty state."""
+    part = _Merged(state, np.zeros(engine.n_counters, np.int64))
     none = np.empty((engine.n_summaries, 0))
     no_inputs = np.empty((engine.n_inputs, 0))
     for start in range(first, first + points, BLOCK):
