@@ -11,8 +11,8 @@ from .dependence import Component, factor
 from .kernels import border, quantiles
 
 
-def only_value(law: distributions.Law) -> float | None:
-    """Return the value of a law that has only one, else None."""
+def constant_of(law: distributions.Law) -> float | None:
+    """Return the one number that a law can yield, or None where there are more."""
     low, high = distributions.support(law)
     return low if low == high else None
 
@@ -23,7 +23,7 @@ def compile_inputs(
     """Return the inputs of a kernel and the stable names of their uniform slots, in the order in which they take Sobol' dimensions.
 
     laws         by name; they are the first inputs, in this order
-    components   of names among them; a name whose law has only one value drops out of its component
+    components   of names among them; a name whose law yields one number alone drops out of its component
     constants    further inputs, after the laws
 
     A slot bears the name of its input, `chi-square:<first name>` for the chi-square of a t component, and slots are in order of their
@@ -35,7 +35,7 @@ def compile_inputs(
     constant = np.full(n + len(constants), np.nan)
     constant[n:] = constants
     for i, name in enumerate(names):
-        only = only_value(laws[name])
+        only = constant_of(laws[name])
         constant[i] = np.nan if only is None else only
     tables = [distributions.inverse_table(law) for law in laws.values()]
 

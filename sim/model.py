@@ -12,7 +12,7 @@ from . import distributions
 from .dependence import ParameterDraw
 from .errors import Problem
 from .evidence import Row
-from .inputs import compile_inputs, only_value
+from .inputs import compile_inputs, constant_of
 from .kernels import border, counts, quantiles
 from .matching import Match, Stratum, match, unused
 from .records import PARAMETERS, QUANTITIES, RESULT_FORMS, Quantity, Scenario
@@ -353,7 +353,7 @@ def _slots_in_use(scenario: Scenario, stratum: Stratum) -> list[int]:
 
     def certain(name: str, lookup_form: str, values: tuple[float, ...]) -> bool:
         draw = stratum.parameter_draws.get((name, lookup_form))
-        return (PARAMETERS[name].default if draw is None else only_value(draw.block.law)) in values
+        return (PARAMETERS[name].default if draw is None else constant_of(draw.block.law)) in values
 
     used = [] if scenario.load_law == "copy" else [border.SLOT_GAMMA, border.SLOT_POISSON]
     used += [border.SLOT_SUM] if scenario.load_law in ("lognormal", "gamma") else []
@@ -460,9 +460,9 @@ def _questions(scenario: Scenario, matched: Match) -> tuple[np.ndarray, np.ndarr
                 if form != "all" and form not in forms:
                     continue
                 contributing = [s for s in inside if form in ("all", s.key[2]) or s.key[2] == "unrecorded"]
-                inland = _value_everywhere(contributing, "inland_seized_ratio") != 0.0
-                attributed = _value_everywhere(contributing, "attribution_share") != 1.0
-                dose = _value_everywhere(contributing, "dose")
+                inland = _constant_everywhere(contributing, "inland_seized_ratio") != 0.0
+                attributed = _constant_everywhere(contributing, "attribution_share") != 1.0
+                dose = _constant_everywhere(contributing, "dose")
                 for name, k in q.items():
                     if name == "n_missed" and unrecorded and form != "all":
                         continue
@@ -479,12 +479,12 @@ def _questions(scenario: Scenario, matched: Match) -> tuple[np.ndarray, np.ndarr
     return summary, multiplier, number, index
 
 
-def _value_everywhere(strata: Iterable[Stratum], name: str) -> float | None:
+def _constant_everywhere(strata: Iterable[Stratum], name: str) -> float | None:
     """Return the one constant that a parameter (not of purity) has in all strata, or None."""
     found = set()
     for stratum in strata:
         draw = stratum.parameter_draws.get((name, stratum.key[2]))
-        found.add(PARAMETERS[name].default if draw is None else only_value(draw.block.law))
+        found.add(PARAMETERS[name].default if draw is None else constant_of(draw.block.law))
     return found.pop() if len(found) == 1 else None
 
 
