@@ -30,7 +30,7 @@ from .units import closest
 Array = NDArray[np.float64]
 
 MAX_KEPT = 10_000_000
-RESERVED = ("quantile", "moment", "parameter", "chain", "draw", "parameter_value")  # dimensions and variables of the tree
+RESERVED = ("quantile", "moment", "parameter", "unit", "chain", "draw", "parameter_value")  # coordinates and variables of the tree
 
 _TRIAL_DRAWS = 64  # on which the function is tried before the run; enough to tell a whole array from one draw
 _SAME = 1e-6  # relative; libm's last bits may differ between an array and half of it, another draw's number does not come that near

@@ -494,7 +494,10 @@ def test_correlations_that_contradict_each_other():
         ({"y": [[1.0], [1.0, 2.0]]}, ["returned a list as 'y'"]),
         ({"y": np.ma.masked_array(np.zeros(64), np.ones(64, bool))}, ["returned a masked array as 'y'", "NaN"]),
         ({"a/b": 1.0}, ["'a/b' is no name of an output"]),
-        ({"quantile": 1.0}, ["'quantile' is no name of an output", "parts of the result"]),
+        *(
+            ({name: 1.0}, [f"{name!r} is no name of an output", "parts of the result"])
+            for name in ("quantile", "moment", "parameter", "unit", "chain", "draw", "parameter_value")
+        ),
         ({1: 1.0}, ["1 is no name of an output"]),
     ],
 )  # fmt: skip
