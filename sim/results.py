@@ -267,6 +267,13 @@ def _diagnostics(run: Run, undefined: Sequence[str], labels: Mapping[str, Coordi
             {"units": "1", "long_name": "share of draws in which the quantity is 0/0 and left out"},
         )
         own["quantity"] = ("quantity", undefined, {"long_name": "quantities that are undefined in some draw"})
+    if run.uniforms:
+        variables["sobol_dimension"] = (
+            ("uniform",),
+            np.array(list(run.uniforms.values())),
+            {"units": "1", "long_name": "dimension of the Sobol' points that the uniform takes; -1: its own Philox stream"},
+        )
+        own["uniform"] = ("uniform", list(run.uniforms), {"long_name": "stable names of the uniforms: inputs, then strata"})
     return one_group(variables, own, "what the run says about itself")
 
 

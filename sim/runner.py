@@ -58,6 +58,12 @@ def plan(draws_asked: int, seed: int, sampler: str) -> Plan:
     return Plan(sampler=sampler, seed=seed, draws_asked=draws_asked, replicates=1, points=-(-draws_asked // BLOCK) * BLOCK)
 
 
+def sobol_dimensions(run_plan: Plan, n_slots: int) -> np.ndarray:
+    """Return the Sobol' dimension of every uniform slot, in order while they last; -1 for what is drawn from its Philox stream."""
+    slots = np.arange(n_slots)
+    return np.where((slots < streams.MAX_DIMENSIONS) & (run_plan.sampler == "sobol"), slots, -1)
+
+
 class Engine(Protocol):
     """What can be run: a number of summaries, and a function of one block of points.
 
@@ -110,12 +116,10 @@ class _Sources:
     """The uniforms of each replicate, made when it is first asked for."""
 
     def __init__(self, engine: Engine, run_plan: Plan) -> None:
-        n = len(engine.slot_names)
-        n_dimensions = min(n, streams.MAX_DIMENSIONS) if run_plan.sampler == "sobol" else 0
         self._plan = run_plan
-        self._dimension = np.where(np.arange(n) < n_dimensions, np.arange(n), -1)
+        self._dimension = sobol_dimensions(run_plan, len(engine.slot_names))
         self._stream = np.array([streams.stream_id(name) for name in engine.slot_names], dtype=np.uint64)
-        self._directions = streams.sobol_directions(n_dimensions)
+        self._directions = streams.sobol_directions(int(np.count_nonzero(self._dimension >= 0)))
         self._seed = np.uint64(run_plan.seed)
 
     def of(self, replicate: int) -> border.Source:
@@ -375,6 +379,7 @@ class Run:
     kept                          quantity -> (h, k, c, p, f); empty where none were asked for
     kept_parameters               (h, k, x)
     diagnostics                   name -> (dims, array), see model.DIAGNOSTICS
+    uniforms                      name of each uniform -> its Sobol' dimension, -1 where it comes from the Philox stream of that name
     """
 
     draws_asked: int
@@ -390,6 +395,7 @@ class Run:
     kept: Mapping[str, np.ndarray]
     kept_parameters: np.ndarray
     diagnostics: Mapping[str, tuple[tuple[str, ...], np.ndarray]]
+    uniforms: Mapping[str, int] = field(default_factory=dict)
     seconds: float
 
 
@@ -441,6 +447,7 @@ def simulate(model: Model, *, threads: int | None = None, progress: Progress | N
         else {},
         kept_parameters=estimates.kept_inputs[:, :, : len(model.parameter_draws)],
         diagnostics=_diagnostics(model, estimates),
+        uniforms=dict(zip(model.slot_names, sobol_dimensions(run_plan, len(model.slot_names)).tolist(), strict=True)),
         seconds=estimates.seconds,
     )
 
