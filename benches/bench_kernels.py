@@ -1,0 +1,108 @@
+"""One variate at a time: any law through its table against a bare uniform of NumPy, and counts and sums against NumPy's samplers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+from numpy.random import Generator, Philox
+
+from sim import distributions
+from sim.inputs import compile_inputs
+from sim.kernels import counts, functions, quantiles, streams
+from sim.kernels.border import LANE
+from sim.kernels.counts import LoadSums
+from sim.kernels.jit import kernel
+
+from .measuring import Array, Contender, Effort, Measures, seconds_per_draw
+from .scenarios import source
+
+LAWS: dict[str, dict[str, object]] = {
+    "uniform": {"kind": "uniform", "low": 1.0, "high": 2.0},
+    "triangular": {"kind": "triangular", "low": 0.0, "mode": 1.0, "high": 3.0},
+    "pert": {"kind": "pert", "low": 1.8, "mode": 2.7, "high": 3.4},
+    "beta": {"kind": "beta", "interval": [0.03, 0.25], "probability": 0.9},
+    "U-shaped beta": {"kind": "beta", "alpha": 0.3, "beta": 0.2},
+    "normal": {"kind": "normal", "mean": 2.4, "sd": 0.2},
+    "truncated normal": {"kind": "normal", "mean": 2.41, "sd": 0.2, "lower": 1.6, "upper": 3.2},
+    "lognormal": {"kind": "lognormal", "median": 1.0, "sd_log": 0.5},
+    "gamma": {"kind": "gamma", "shape": 2.5, "scale": 3.0},
+    "Student t": {"kind": "student_t", "df": 3.0, "loc": 0.0, "scale": 1.0},
+    "empirical": {"kind": "empirical", "values": [1.0, 2.0, 3.0, 5.0, 8.0]},
+    "Weibull": {"kind": "scipy", "name": "weibull_min", "c": 1.5, "loc": 0.0, "scale": 2.0},
+}
+DETECTION_RATE = 0.1
+N_EVENTS = 100.0
+LOG_SD = 2.4
+N_LOADS = 100
+
+
+@kernel
+def gamma_variates(table: Array, score_table: Array, shape: float, u: Array, out: Array) -> None:
+    """Write gamma variates of one shape; u (2, d) folded uniforms."""
+    for i in range(out.size):
+        out[i] = shape * np.exp(counts.log_gamma_ratio(table, shape, quantiles.normal_score(score_table, u[0, i])))
+
+
+@kernel
+def missed_counts(table: Array, score_table: Array, shape: float, u: Array, out: Array) -> None:
+    """Write numbers of missed loads, negative binomial at DETECTION_RATE; u (2, d) folded uniforms."""
+    for i in range(out.size):
+        gamma, poisson = quantiles.normal_score(score_table, u[0, i]), quantiles.normal_score(score_table, u[1, i])
+        out[i] = counts.missed_loads(table, shape, DETECTION_RATE, gamma, u[1, i], poisson)
+
+
+@kernel
+def sums_of_loads(sums: LoadSums, score_table: Array, shape: float, u: Array, out: Array) -> None:
+    """Write log sums of `shape` lognormal loads; u (2, d) folded uniforms."""
+    for i in range(out.size):
+        out[i] = counts.log_sum_of_loads(sums, LOG_SD, shape, quantiles.normal_score(score_table, u[0, i]))
+
+
+@kernel
+def fill_lane(seed: np.uint64, first: int, u: Array) -> None:
+    for row in range(u.shape[0]):
+        streams.fill_philox(seed, np.uint64(row), first, 1, u[row])
+
+
+def measure(effort: Effort) -> Measures:
+    """Return seconds a variate on one thread: "<law>, philox", "<law>, sobol", and of the samplers of counts and sums."""
+    n = effort.draws(2**18)
+    rng = Generator(Philox(43))
+    buffer = np.empty(n)
+    lanes = n // LANE
+    contenders = {"uniform of NumPy's Philox": Contender(lambda: rng.random(out=buffer), n)}
+    tables = functions.Scores(score=quantiles.normal_score_table(), tail=quantiles.normal_tail_table())
+    for name, spec in LAWS.items():
+        inputs, slot_names = compile_inputs({"x": distributions.law(spec)})
+        for sampler in ("philox", "sobol"):
+            uniforms, out = source(slot_names, sampler), np.empty((1, n))
+            contenders[f"{name}, {sampler}"] = Contender(partial(functions.draw_arguments, inputs, tables, uniforms, 0, out), n)
+
+    u, drawn = np.empty((2, LANE)), np.empty(LANE)
+    gamma, score, sums = counts.gamma_table(), tables.score, counts.load_sums(LOG_SD, LOG_SD, 3.0)
+
+    def in_lanes(one: Callable[[], None]) -> Contender:
+        def all_lanes() -> None:
+            for lane in range(lanes):
+                fill_lane(np.uint64(43), lane * LANE, u)
+                one()
+
+        return Contender(all_lanes, n)
+
+    few = max(lanes // 16, 1)  # brute force takes a hundred lognormal variates a draw
+
+    def added_up() -> None:
+        for _ in range(few):
+            rng.lognormal(0.0, LOG_SD, (LANE, N_LOADS)).sum(axis=1)
+
+    contenders |= {
+        "gamma variate": in_lanes(lambda: gamma_variates(gamma, score, 0.7, u, drawn)),
+        "count": in_lanes(lambda: missed_counts(gamma, score, N_EVENTS + 0.5, u, drawn)),
+        "sum of loads": in_lanes(lambda: sums_of_loads(sums, score, float(N_LOADS), u, drawn)),
+        "NumPy gamma": Contender(lambda: [rng.standard_gamma(0.7, LANE) for _ in range(lanes)], n),
+        "NumPy count": Contender(lambda: [rng.negative_binomial(N_EVENTS + 0.5, DETECTION_RATE, LANE) for _ in range(lanes)], n),
+        "NumPy sum of loads": Contender(added_up, few * LANE),
+    }
+    return seconds_per_draw(contenders, effort.rounds)
