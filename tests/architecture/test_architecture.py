@@ -44,7 +44,7 @@ def declared(*groups: list[str]) -> set[str]:
 def distributions_of(modules: set[str]) -> dict[str, set[str]]:
     """Return the distributions that provide each module which neither Python nor this repository provides."""
     provided = metadata.packages_distributions()
-    ours = {"sim"} | {path.stem for path in (ROOT / "tests").rglob("*") if path.is_dir() or path.suffix == ".py"}
+    ours = {"sim", "benches"} | {path.stem for path in (ROOT / "tests").rglob("*") if path.is_dir() or path.suffix == ".py"}
     third = {module for module in modules if module not in sys.stdlib_module_names and module not in ours}
     return {module: {name.lower().replace("_", "-").replace(".", "-") for name in provided.get(module, [module])} for module in third}
 
