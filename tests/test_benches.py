@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import importlib
 import json
 from dataclasses import replace
@@ -163,3 +164,9 @@ def test_one_command_writes_the_amounts_and_the_table(tmp_path, capsys):
     assert page.count("**no**") == len(missed)
     shown = capsys.readouterr().out
     assert all(f"| {row['comparison']['what']} |" in page and f"| {row['comparison']['what']} |" in shown for row in rows)
+
+
+def test_the_table_is_written_as_its_example_shows():
+    result = doctest.testmod(importlib.import_module("benches.__main__"))
+    assert result.attempted > 0
+    assert result.failed == 0
