@@ -58,7 +58,7 @@ def _run(model: Model, threads: int) -> Contender:
 def _drawn_only(model: Model, n: int) -> Contender:
     """The draws of every result without summaries: the kernel is told to store the first point of each, and does no more than that."""
     engine = BorderEngine(model)
-    uniforms = source(model.slot_names, model.scenario.sampler)
+    uniforms = source(model.slot_names, model.scenario.sampler, n_point_slots=model.n_point_slots)
     layout = summaries.plan_layout(np.zeros((0, 1)), True)
     state = summaries.new_state(layout)
     stored, inputs, none = np.empty((engine.n_summaries, 1)), np.empty((engine.n_inputs, 1)), np.empty((engine.n_summaries, 0, 2))

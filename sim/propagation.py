@@ -533,6 +533,7 @@ class _FunctionEngine:
         self._tables = tables
         self._evaluate = evaluate
         self.slot_names = slot_names
+        self.n_point_slots = len(slot_names)
         self.n_summaries = n_outputs
         self.n_inputs = inputs.slot.size
 

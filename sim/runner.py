@@ -58,10 +58,10 @@ def plan(draws_asked: int, seed: int, sampler: str) -> Plan:
     return Plan(sampler=sampler, seed=seed, draws_asked=draws_asked, replicates=1, points=-(-draws_asked // BLOCK) * BLOCK)
 
 
-def sobol_dimensions(run_plan: Plan, n_slots: int) -> np.ndarray:
-    """Return the Sobol' dimension of every uniform slot, in order while they last; -1 for what is drawn from its Philox stream."""
+def sobol_dimensions(run_plan: Plan, n_slots: int, n_point_slots: int) -> np.ndarray:
+    """Return the Sobol' dimension of every uniform slot, -1 for what is drawn from its Philox stream: all slots from `n_point_slots` on."""
     slots = np.arange(n_slots)
-    return np.where((slots < streams.MAX_DIMENSIONS) & (run_plan.sampler == "sobol"), slots, -1)
+    return np.where((slots < min(n_point_slots, streams.MAX_DIMENSIONS)) & (run_plan.sampler == "sobol"), slots, -1)
 
 
 class Engine(Protocol):
@@ -73,6 +73,7 @@ class Engine(Protocol):
     """
 
     slot_names: tuple[str, ...]
+    n_point_slots: int
     n_summaries: int
     n_inputs: int
     n_counters: int
@@ -117,7 +118,7 @@ class _Sources:
 
     def __init__(self, engine: Engine, run_plan: Plan) -> None:
         self._plan = run_plan
-        self._dimension = sobol_dimensions(run_plan, len(engine.slot_names))
+        self._dimension = sobol_dimensions(run_plan, len(engine.slot_names), engine.n_point_slots)
         self._stream = np.array([streams.stream_id(name) for name in engine.slot_names], dtype=np.uint64)
         self._directions = streams.sobol_directions(int(np.count_nonzero(self._dimension >= 0)))
         self._seed = np.uint64(run_plan.seed)
@@ -337,6 +338,7 @@ class BorderEngine:
     def __init__(self, model: Model) -> None:
         self._model = model
         self.slot_names = model.slot_names
+        self.n_point_slots = model.n_point_slots
         self.n_summaries = model.n_summaries
         self.n_inputs = model.inputs.slot.size
         self._n_strata = len(model.stratum_keys)
@@ -447,7 +449,7 @@ def simulate(model: Model, *, threads: int | None = None, progress: Progress | N
         else {},
         kept_parameters=estimates.kept_inputs[:, :, : len(model.parameter_draws)],
         diagnostics=_diagnostics(model, estimates),
-        uniforms=dict(zip(model.slot_names, sobol_dimensions(run_plan, len(model.slot_names)).tolist(), strict=True)),
+        uniforms=dict(zip(model.slot_names, sobol_dimensions(run_plan, len(model.slot_names), model.n_point_slots).tolist(), strict=True)),
         seconds=estimates.seconds,
     )
 

@@ -55,7 +55,7 @@ def draws(scenario: Scenario, points: int = 256, *, replicate: int = 0, model: M
     engine = BorderEngine(model)
     n_slots = len(model.slot_names)
     sobol = scenario.sampler == "sobol"
-    n_dimensions = min(n_slots, streams.MAX_DIMENSIONS) if sobol else 0
+    n_dimensions = min(model.n_point_slots, streams.MAX_DIMENSIONS) if sobol else 0
     seed = np.uint64(scenario.seed)
     directions, shift = streams.sobol_scrambles(seed, replicate, streams.sobol_directions(n_dimensions))
     source = border.Source(
