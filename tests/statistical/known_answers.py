@@ -679,7 +679,7 @@ ANSWERS: dict[str, Answer] = {
     "realised form": Answer(
         ask=_unrecorded,
         verdict=_realised_form,
-        faults={"composition noise over n loads": _mixed_powder, "another share": instead(_unrecorded, pill_share=0.59)},
+        faults={"composition noise over n loads": _mixed_powder, "another share": instead(_unrecorded, pill_share=0.55)},
     ),
     "E[1/d]": Answer(
         ask=lambda sampler, seed: one(sampler, seed, detection_rate={"kind": "uniform", "low": 0.02, "high": 0.2}),
