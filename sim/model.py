@@ -239,7 +239,8 @@ def _strata(
     copy = scenario.load_law == "copy"
     n = len(strata)
     ref = np.full((n, border.N_REFS), -1)
-    wanted: dict[str, list[tuple[int, int]]] = {}  # slot name -> stratum and column that its number goes to
+    wanted: dict[str, tuple[int, int]] = {}  # slot name -> stratum and column that its number goes to
+    betas: list[str] = []  # the two uniforms of each lie side by side
     slot = np.full((n, border.N_SLOTS), -1)
     unknown: list[tuple[str, float, float]] = []
     rows: list[tuple[float, float, bool, str, str]] = []
@@ -256,8 +257,10 @@ def _strata(
             elif parameter and (default := PARAMETERS[parameter].default) is not None:
                 ref[j, column] = constants[default]
         for column in _slots_in_use(scenario, stratum):
-            for part in range(1 if column < border.SLOT_SHARE_SEIZED else 2):
-                wanted.setdefault(f"{label}|{_SLOT_NAMES[column]}-{part}", []).append((j, column + part))
+            name = f"{label}|{_SLOT_NAMES[column]}"
+            wanted[f"{name}-0"] = j, column
+            if column >= border.SLOT_SHARE_SEIZED:
+                betas += [f"{name}-0", f"{name}-1"]
         # Rows are numbered by what they say: their order in a file names no stream.
         for i, row in enumerate(sorted(stratum.rows, key=_row_order)):
             if row.n_events is None:
@@ -296,13 +299,11 @@ def _strata(
 
     # Pairs of late Sobol' dimensions are worse than random at 2^13 points: with Betas among them the 5 % quantile of northern-other in
     # FY2024 had nine times the error of plain draws. Betas matter least, so they keep to their Philox streams.
-    betas = sorted(name for name, places in wanted.items() if places[0][1] >= border.SLOT_SHARE_SEIZED)
     compound = {*wanted, *(name for name, _, _ in unknown), *term_names, *(name for row in rows for name in row[3:] if name)}
-    names = sorted(compound - set(betas)), betas
+    names = sorted(compound - set(betas)), sorted(betas)
     numbers = {name: first_slot + i for i, name in enumerate([*names[0], *names[1]])}
-    for name, places in wanted.items():
-        for j, column in places:
-            slot[j, column] = numbers[name]
+    for name, (j, column) in wanted.items():
+        slot[j, column] = numbers[name]
 
     corridors, periods = list(scenario.corridors), list(scenario.periods)
     cells: list[tuple[int, int]] = []

@@ -14,12 +14,14 @@ import numpy as np
 from .arithmetic import exp, log
 from .counts import (
     LoadSums,
-    draw_beta,
-    effective_loads,
+    draw_beta_by_cumulants,
+    draw_beta_by_gammas,
+    draw_effective_loads,
+    draw_missed_loads,
+    draw_sums_of_loads,
     geometric_failures,
     log_gamma_ratio,
-    log_sum_of_loads,
-    missed_loads,
+    log_gamma_ratios,
 )
 from .jit import inlined, kernel
 from .quantiles import evaluate, normal_score, normal_tail, t_tail
@@ -50,13 +52,19 @@ POWDER, PILL, UNRECORDED = range(3)
 ) = range(14)
 N_REFS = 14
 
-# Columns of Strata.slot: the uniforms of a stratum. A Beta takes two, the one named and the next.
-SLOT_GAMMA, SLOT_POISSON, SLOT_SUM = 0, 1, 2
-SLOT_SHARE_SEIZED, SLOT_SHARE_MISSED = 3, 5
-SLOT_ATTRIBUTED_SEIZED, SLOT_ATTRIBUTED_MISSED = 7, 9
-SLOT_POWDER_SEIZED, SLOT_POWDER_MISSED = 11, 13
-SLOT_PILL_SEIZED, SLOT_PILL_MISSED = 15, 17
-N_SLOTS = 19
+# Columns of Strata.slot: the uniforms of a stratum. A Beta has two, the one named and the next.
+SLOT_GAMMA, SLOT_POISSON, SLOT_SUM = range(3)
+(
+    SLOT_SHARE_SEIZED,
+    SLOT_SHARE_MISSED,
+    SLOT_ATTRIBUTED_SEIZED,
+    SLOT_ATTRIBUTED_MISSED,
+    SLOT_POWDER_SEIZED,
+    SLOT_POWDER_MISSED,
+    SLOT_PILL_SEIZED,
+    SLOT_PILL_MISSED,
+) = range(3, 11)
+N_SLOTS = 11
 
 # Components that add up over strata, forms and corridors; every quantity follows from them.
 SEIZED_GROSS, SEIZED_PURE, MISSED_GROSS, MISSED_PURE, INLAND, UNATTRIBUTED, DOSES, N_MISSED = range(8)
@@ -122,7 +130,7 @@ class Strata(NamedTuple):
 
     form, prior, n_events (j,)       form code, share of the event prior, known events
     mass_kg, tablets (j,)            seized mass and tablets of the rows that are certain
-    ref (j, 14), slot (j, 19)        inputs and uniform slots, -1 where not used
+    ref (j, 14), slot (j, 11)        inputs and uniform slots, -1 where not used
     unknown_start (j + 1,), unknown_slot, unknown_low, unknown_span    blank counts: log n_min and log((n_max + 1) / n_min)
     row_start (j + 1,), row_amount, row_half, row_is_pill, row_half_slot, row_copy_slot    rows that are rounded, or every row of "copy"
     block (j,)                       load-scale block
@@ -259,9 +267,10 @@ def draw_evidence(strata, source, x, first, j, uniform, n_events, seized):
             seized[i] += strata.tablets[j] * x[strata.ref[j, PILL_MASS], i] / _MG_PER_KG
     for r in range(strata.unknown_start[j], strata.unknown_start[j + 1]):
         fill(source, strata.unknown_slot[r], first, uniform)
+        most = np.floor(exp(strata.unknown_low[r] + strata.unknown_span[r]) + 0.5) - 1.0
         for i in range(n):
             u = uniform[i] if uniform[i] > 0.0 else 1.0 + uniform[i]
-            n_events[i] += np.floor(exp(strata.unknown_low[r] + u * strata.unknown_span[r]) * (1.0 + 1e-12))
+            n_events[i] += min(np.floor(exp(strata.unknown_low[r] + u * strata.unknown_span[r]) * (1.0 + 1e-12)), most)
     for r in range(strata.row_start[j], strata.row_start[j + 1]):
         if strata.row_half_slot[r] >= 0:
             fill(source, strata.row_half_slot[r], first, uniform)
@@ -282,14 +291,36 @@ def _row_mass(strata, x, j, r, i, t):
     return amount
 
 
-@inlined
-def _log_sum(tables, law, size, k, z):
-    """Return the log of the sum of k >= 1 standardised loads of the size law at normal score z."""
+@kernel
+def draw_scores(source, tables, slot, first, t, z):
+    """Write the folded uniforms of one slot to t (d,) and their normal scores to z (d,)."""
+    fill(source, slot, first, t)
+    for i in range(t.size):
+        z[i] = normal_score(tables.score, t[i])
+
+
+@kernel
+def draw_loads(tables, law, size, k, z, log_sum, effective):
+    """Write the log of the sum of k >= 1 standardised loads at normal score z, and their effective number, 1 .. k.
+
+    size (d,)   load_log_sd or load_shape;  k, z (d,);  log_sum, effective (d,) in place
+    """
+    n = k.size
     if law == LOGNORMAL:
-        return log_sum_of_loads(tables.sums, size, k, z)
-    if law == GAMMA:
-        return log(size * k) + log_gamma_ratio(tables.gamma, size * k, z)
-    return log(k)
+        draw_sums_of_loads(tables.sums, size, k, z, log_sum, effective)
+    elif law == GAMMA:
+        shape = np.empty(n)
+        for i in range(n):
+            shape[i] = size[i] * k[i]
+        log_gamma_ratios(tables.gamma, shape, z, log_sum)
+        for i in range(n):
+            log_sum[i] += log(shape[i])
+        for i in range(n):
+            effective[i] = max((shape[i] + 1.0) / (size[i] + 1.0), 1.0)
+    else:
+        for i in range(n):
+            log_sum[i] = log(k[i])
+            effective[i] = k[i]
 
 
 @inlined
@@ -302,98 +333,121 @@ def _log_median_load(tables, law, size):
     return 0.0
 
 
-@inlined
-def _effective(tables, law, size, k):
-    """Return the effective number of k >= 1 loads, 1 .. k."""
-    if law == LOGNORMAL:
-        return effective_loads(tables.sums, size, k)
-    if law == GAMMA:
-        return max((size * k + 1.0) / (size + 1.0), 1.0)
-    return k
-
-
 @kernel
-def draw_scale(strata, tables, law, source, x, first, b, n_events, seized, uniform, total, log_scale):
+def draw_scale(strata, tables, law, source, x, first, b, n_events, seized, log_scale):
     """Write log s of one load-scale block: s = T_B / Z_{n_B}, Z one draw that all strata of the block share.
 
-    n_events, seized (j, d);  uniform, total (d,) scratch;  log_scale (d,) written in place, NaN where the block has no event
+    n_events, seized (j, d);  log_scale (d,) written in place, NaN where the block has no event
 
     Source: method.md section 2, Mass.
     """
-    n = uniform.size
-    total[:n] = 0.0
-    log_scale[:n] = 0.0
+    n = log_scale.size
+    work = np.empty((8, n))
+    t, z, events, size, loads, log_sum, effective, total = work[0], work[1], work[2], work[3], work[4], work[5], work[6], work[7]
+    total[:] = 0.0
+    log_scale[:] = 0.0
     for k in range(strata.term_start[b], strata.term_start[b + 1]):
-        fill(source, strata.term_slot[k], first, uniform)
+        draw_scores(source, tables, strata.term_slot[k], first, t, z)
+        events[:] = 0.0
+        for m in range(strata.term_member_start[k], strata.term_member_start[k + 1]):
+            member = strata.term_member[m]
+            for i in range(n):
+                events[i] += n_events[member, i]
+            for i in range(n):
+                log_scale[i] += seized[member, i]
         for i in range(n):
-            events = 0.0
-            for m in range(strata.term_member_start[k], strata.term_member_start[k + 1]):
-                events += n_events[strata.term_member[m], i]
-                log_scale[i] += seized[strata.term_member[m], i]
-            if events > 0.0:
-                size = x[strata.term_size[k], i] if strata.term_size[k] >= 0 else 0.0
-                total[i] += exp(_log_sum(tables, law, size, events, normal_score(tables.score, uniform[i])))
+            loads[i] = max(events[i], 1.0)
+        if strata.term_size[k] >= 0:
+            size[:] = x[strata.term_size[k], :n]
+        else:
+            size[:] = 0.0
+        draw_loads(tables, law, size, loads, z, log_sum, effective)
+        for i in range(n):
+            total[i] += exp(log_sum[i]) if events[i] > 0.0 else 0.0
     for i in range(n):
         log_scale[i] = log(log_scale[i]) - log(total[i]) if total[i] > 0.0 else np.nan
 
 
 @kernel
-def draw_missed(strata, tables, law, source, x, first, j, n_events, log_scale, u, z, missed, mass, loads_seized, loads_missed):
+def draw_copies(strata, source, x, first, j, missed, mass, loads_seized, loads_missed):
+    """As `draw_missed`, under the law "copy": every seized load stands for itself and K_i ~ Geometric(d) others of its size.
+
+    K = sum of K_i,  M = r sum of x_i K_i
+
+    Source: method.md section 2.
+    """
+    n = missed.size
+    ref = strata.ref[j]
+    work = np.empty((5, n))
+    uniform, half, first_sum, seized_square, missed_square = work[0], work[1], work[2], work[3], work[4]
+    missed[:] = 0.0
+    mass[:] = 0.0
+    first_sum[:] = 0.0
+    seized_square[:] = 0.0
+    missed_square[:] = 0.0
+    for r in range(strata.row_start[j], strata.row_start[j + 1]):
+        fill(source, strata.row_copy_slot[r], first, uniform)
+        if strata.row_half_slot[r] >= 0:
+            fill(source, strata.row_half_slot[r], first, half)
+        for i in range(n):
+            load = _row_mass(strata, x, j, r, i, half[i])
+            k = geometric_failures(x[ref[DETECTION_RATE], i], uniform[i])
+            missed[i] += k
+            mass[i] += k * load
+            first_sum[i] += load
+            seized_square[i] += load * load
+            missed_square[i] += k * load * load
+    for i in range(n):
+        loads_seized[i] = first_sum[i] * first_sum[i] / seized_square[i] if seized_square[i] > 0.0 else 1.0
+        loads_missed[i] = mass[i] * mass[i] / missed_square[i] if missed_square[i] > 0.0 else 1.0
+        mass[i] *= x[ref[MISSED_SIZE_RATIO], i]
+
+
+@kernel
+def draw_missed(strata, tables, law, source, x, first, j, n_events, log_scale, missed, mass, loads_seized, loads_missed):
     """Write what stratum j let through: loads missed K, their gross mass M (kg), and the effective numbers of seized and missed loads.
 
-    K | n, d ~ NegBin(n + a, d);   M = r s Z'_K;   "copy": K = sum of K_i, M = r sum of x_i K_i, K_i ~ Geometric(d)
+    K | n, d ~ NegBin(n + a, d);   M = r s Z'_K
 
-    n_events (d,), log_scale (d,) of its block;  u, z (19, d) folded uniforms and normal scores of the stratum's slots
+    n_events (d,), log_scale (d,) of its block
     missed, mass, loads_seized, loads_missed (d,)  written in place
 
     Source: method.md sections 2 and 3.
     """
+    if law == COPY:
+        draw_copies(strata, source, x, first, j, missed, mass, loads_seized, loads_missed)
+        return
     n = n_events.size
     ref = strata.ref[j]
-    if law == COPY:
-        uniform = u[0]
-        half = u[1]
-        first_sum = u[2]  # scratch: sum of x, of x^2, of x^2 K
-        seized_square = z[0]
-        missed_square = z[1]
-        missed[:n] = 0.0
-        mass[:n] = 0.0
-        first_sum[:n] = 0.0
-        seized_square[:n] = 0.0
-        missed_square[:n] = 0.0
-        for r in range(strata.row_start[j], strata.row_start[j + 1]):
-            fill(source, strata.row_copy_slot[r], first, uniform)
-            if strata.row_half_slot[r] >= 0:
-                fill(source, strata.row_half_slot[r], first, half)
-            for i in range(n):
-                load = _row_mass(strata, x, j, r, i, half[i])
-                k = geometric_failures(x[ref[DETECTION_RATE], i], uniform[i])
-                missed[i] += k
-                mass[i] += k * load
-                first_sum[i] += load
-                seized_square[i] += load * load
-                missed_square[i] += k * load * load
+    slot = strata.slot[j]
+    work = np.empty((5, n))
+    t, z_gamma, z, size, k = work[0], work[1], work[2], work[3], work[4]
+    draw_scores(source, tables, slot[SLOT_GAMMA], first, t, z_gamma)
+    draw_scores(source, tables, slot[SLOT_POISSON], first, t, z)
+    for i in range(n):
+        k[i] = n_events[i] + strata.prior[j]
+    known = strata.unknown_start[j] == strata.unknown_start[j + 1]
+    draw_missed_loads(tables.gamma, k, known, x[ref[DETECTION_RATE], :n], z_gamma, t, z, missed)
+    if ref[LOAD_SIZE] >= 0:
+        size[:] = x[ref[LOAD_SIZE], :n]
+    else:
+        size[:] = 0.0
+    if slot[SLOT_SUM] >= 0:
+        draw_scores(source, tables, slot[SLOT_SUM], first, t, z)
+    for i in range(n):
+        k[i] = max(n_events[i], 1.0)
+    if law == LOGNORMAL:
+        draw_effective_loads(tables.sums, size, k, loads_seized)
+    else:
         for i in range(n):
-            loads_seized[i] = first_sum[i] * first_sum[i] / seized_square[i] if seized_square[i] > 0.0 else 1.0
-            loads_missed[i] = mass[i] * mass[i] / missed_square[i] if missed_square[i] > 0.0 else 1.0
-            mass[i] *= x[ref[MISSED_SIZE_RATIO], i]
-        return
-    prior = strata.prior[j]
-    detection_rate = x[ref[DETECTION_RATE]]
+            loads_seized[i] = max((size[i] * k[i] + 1.0) / (size[i] + 1.0), 1.0) if law == GAMMA else k[i]
     for i in range(n):
-        missed[i] = missed_loads(
-            tables.gamma, n_events[i] + prior, detection_rate[i], z[SLOT_GAMMA, i], u[SLOT_POISSON, i], z[SLOT_POISSON, i]
-        )
-    for i in range(n):
-        size = x[ref[LOAD_SIZE], i] if ref[LOAD_SIZE] >= 0 else 0.0
-        loads_seized[i] = _effective(tables, law, size, max(n_events[i], 1.0))
-        k = max(missed[i], 1.0)
-        loads_missed[i] = _effective(tables, law, size, k)
-        mass[i] = _log_sum(tables, law, size, k, z[SLOT_SUM, i])
+        k[i] = max(missed[i], 1.0)
+    draw_loads(tables, law, size, k, z, mass, loads_missed)
     if ref[LOAD_MEDIAN] >= 0:
+        median = x[ref[LOAD_MEDIAN]]
         for i in range(n):
-            size = x[ref[LOAD_SIZE], i] if ref[LOAD_SIZE] >= 0 else 0.0
-            mass[i] += log(x[ref[LOAD_MEDIAN], i]) - _log_median_load(tables, law, size)
+            mass[i] += log(median[i]) - _log_median_load(tables, law, size[i])
     else:
         for i in range(n):
             mass[i] += log_scale[i]
@@ -404,57 +458,79 @@ def draw_missed(strata, tables, law, source, x, first, j, n_events, log_scale, u
 
 
 @kernel
-def draw_share(table, share, loads, u, z, column, concentration, out):
-    """Write the realised share of the mass of single-kind loads: Beta with mean `share` and variance share (1 - share) / loads.
+def draw_beta(tables, source, slot, first, mean, concentration, out):
+    """Write draws of Beta(mean c, (1 - mean) c), c = concentration, from the uniforms of `slot` and, in lanes with a small shape, the next.
 
-    share, loads (d,) effective;  u, z (19, d), of which `column` and the next serve, -1 where the share is certain
-    concentration (d,) scratch;  out (d,) in place
-
-    Source: method.md section 3, Form, and section 4, attribution.
+    mean, concentration (d,);  out (d,) in place
     """
-    n = out.size
-    if column < 0:
-        out[:n] = share
-        return
-    for i in range(n):
-        concentration[i] = loads[i] - 1.0
-    draw_beta(table, share, concentration, u[column], z[column], z[column + 1], out)
+    work = np.empty((4, out.size))
+    t, z, second, z_second = work[0], work[1], work[2], work[3]
+    draw_scores(source, tables, slot, first, t, z)
+    if draw_beta_by_cumulants(mean, concentration, z, out) > 0:
+        draw_scores(source, tables, slot + 1, first, second, z_second)
+        draw_beta_by_gammas(tables.gamma, mean, concentration, t, z, z_second, out)
 
 
 @kernel
-def draw_average_purity(table, mean, cv, part, loads, u, z, column, concentration, limited, out):
+def draw_share(tables, source, slot, first, share, loads, out):
+    """Write the realised share of the mass of single-kind loads: Beta with mean `share` and variance share (1 - share) / loads.
+
+    slot            the first of two, -1 where the share is certain
+    share, loads (d,) effective;  out (d,) in place
+
+    Source: method.md section 3, Form, and section 4, attribution.
+    """
+    if slot < 0:
+        out[:] = share
+        return
+    concentration = np.empty(out.size)
+    for i in range(out.size):
+        concentration[i] = loads[i] - 1.0
+    draw_beta(tables, source, slot, first, share, concentration, out)
+
+
+@kernel
+def draw_average_purity(tables, source, slot, first, mean, cv, part, loads, limited, out):
     """Write the average purity of the mass of one form: Beta with this mean and sd = mean cv / sqrt(m), limited to what a Beta allows.
 
     concentration = (1 - mean) m / (mean cv^2) - 1, limited to 0 .. 1e15;  m = max(1, part x loads)
 
-    mean, cv, part, loads (d,);  u, z (19, d), of which `column` and the next serve, -1 where there is no spread
-    concentration (d,) scratch
-    limited (d,) bool, set where the sd was limited;  out (d,) in place
+    slot            the first of two, -1 where there is no spread
+    mean, cv, part, loads (d,);  limited (d,) bool, set where the sd was limited;  out (d,) in place
 
     Source: method.md section 3, Purity.
     """
     n = out.size
-    if column < 0:
-        out[:n] = mean
+    if slot < 0:
+        out[:] = mean
         return
+    concentration = np.empty(n)
     for i in range(n):
-        wanted = (1.0 - mean[i]) * max(part[i] * loads[i], 1.0) / (mean[i] * cv[i] * cv[i]) - 1.0
-        concentration[i] = min(max(wanted, 0.0), 1e15)
-        limited[i] |= wanted < 0.0 and mean[i] < 1.0
-    draw_beta(table, mean, concentration, u[column], z[column], z[column + 1], out)
+        concentration[i] = (1.0 - mean[i]) * max(part[i] * loads[i], 1.0) / (mean[i] * cv[i] * cv[i]) - 1.0
     for i in range(n):
-        if not cv[i] > 0.0:
-            out[i] = mean[i]  # no spread in this draw
+        limited[i] |= (concentration[i] < 0.0) & (mean[i] < 1.0)
+    for i in range(n):
+        concentration[i] = min(max(concentration[i], 0.0), 1e15)
+    draw_beta(tables, source, slot, first, mean, concentration, out)
+    for i in range(n):
+        out[i] = out[i] if cv[i] > 0.0 else mean[i]  # no spread in this draw
 
 
 @kernel
-def compose(strata, tables, x, j, seized, missed, mass, loads_seized, loads_missed, u, z, scratch, parts, counters):
+def _add_product(total, a, b):
+    """Add a b to total, all (d,)."""
+    for i in range(total.size):
+        total[i] += a[i] * b[i]
+
+
+@kernel
+def compose(strata, tables, source, x, first, j, seized, missed, mass, loads_seized, loads_missed, parts, counters):
     """Split stratum j by form, make it pure, keep what crossed this border, and add it to the components of its corridor.
 
     realised pill share  S ~ Beta(mean s, variance s (1 - s) / m),  the same for the attributed share A;  m = n_eff seized, K_eff missed
     pure = share x gross x average purity over max(1, s m) loads
 
-    seized, missed, mass, loads_seized, loads_missed (d,);  u, z (19, d);  scratch (9, d)
+    seized, missed, mass, loads_seized, loads_missed (d,)
     parts (3, 8, d)      powder, pill and (n_missed only) unrecorded components of the corridor, added to in place
     counters (j, 2)      draws whose mean purity was cut at 1, and whose sd was limited
 
@@ -462,68 +538,95 @@ def compose(strata, tables, x, j, seized, missed, mass, loads_seized, loads_miss
     """
     n = seized.size
     ref = strata.ref[j]
-    column = np.where(strata.slot[j] >= 0, np.arange(N_SLOTS), -1)
+    slot = strata.slot[j]
     form = strata.form[j]
-    gamma = tables.gamma
-    concentration = scratch[0]
-    here_seized, here_missed = scratch[1], scratch[2]
-    pill_seized, pill_missed = scratch[3], scratch[4]
-    mean, part = scratch[5], scratch[6]
-    purity_seized, purity_missed = scratch[7], scratch[8]
+    work = np.empty((11, n))
+    here_seized, here_missed, form_seized, form_missed, mean, part, gross, purity, pure, ours, both = (
+        work[0],
+        work[1],
+        work[2],
+        work[3],
+        work[4],
+        work[5],
+        work[6],
+        work[7],
+        work[8],
+        work[9],
+        work[10],
+    )
     limited = np.zeros(n, np.bool_)
     cut = np.zeros(n, np.bool_)
     share = x[ref[ATTRIBUTION_SHARE], :n]
-    draw_share(gamma, share, loads_seized, u, z, column[SLOT_ATTRIBUTED_SEIZED], concentration, here_seized)
-    draw_share(gamma, share, loads_missed, u, z, column[SLOT_ATTRIBUTED_MISSED], concentration, here_missed)
-    if form == UNRECORDED:
-        share = x[ref[PILL_SHARE], :n]
-        draw_share(gamma, share, loads_seized, u, z, column[SLOT_SHARE_SEIZED], concentration, pill_seized)
-        draw_share(gamma, share, loads_missed, u, z, column[SLOT_SHARE_MISSED], concentration, pill_missed)
-    for i in range(n):
-        parts[form, N_MISSED, i] += here_missed[i] * missed[i]
+    draw_share(tables, source, slot[SLOT_ATTRIBUTED_SEIZED], first, share, loads_seized, here_seized)
+    draw_share(tables, source, slot[SLOT_ATTRIBUTED_MISSED], first, share, loads_missed, here_missed)
+    _add_product(parts[form, N_MISSED], here_missed, missed)
+    inland = x[ref[INLAND_RATIO], :n]
+    dose = x[ref[DOSE], :n]
     for f in range(2):
         if form != UNRECORDED and form != f:
             continue
         if f == POWDER:
-            cv = x[ref[POWDER_CV], :n]
-            a, b = SLOT_POWDER_SEIZED, SLOT_POWDER_MISSED
+            a, b, cv = slot[SLOT_POWDER_SEIZED], slot[SLOT_POWDER_MISSED], x[ref[POWDER_CV], :n]
+            observed, weighting = x[ref[POWDER_PURITY]], x[ref[MASS_WEIGHTING]]
             for i in range(n):
-                mean[i] = x[ref[POWDER_PURITY], i] * x[ref[MASS_WEIGHTING], i]
+                mean[i] = observed[i] * weighting[i]
         else:
-            cv = x[ref[PILL_CV], :n]
-            a, b = SLOT_PILL_SEIZED, SLOT_PILL_MISSED
+            a, b, cv = slot[SLOT_PILL_SEIZED], slot[SLOT_PILL_MISSED], x[ref[PILL_CV], :n]
+            content, tablet = x[ref[PILL_FENTANYL]], x[ref[PILL_MASS]]
             for i in range(n):
-                mean[i] = x[ref[PILL_FENTANYL], i] / x[ref[PILL_MASS], i]
+                mean[i] = content[i] / tablet[i]
         for i in range(n):
             cut[i] |= mean[i] > 1.0
-            mean[i] = min(mean[i], 1.0)
-            part[i] = 1.0
-        if form == UNRECORDED:
-            for i in range(n):
-                part[i] = 1.0 - share[i] if f == POWDER else share[i]
-        draw_average_purity(gamma, mean, cv, part, loads_seized, u, z, column[a], concentration, limited, purity_seized)
-        draw_average_purity(gamma, mean, cv, part, loads_missed, u, z, column[b], concentration, limited, purity_missed)
-        inland = x[ref[INLAND_RATIO]]
-        dose = x[ref[DOSE]]
         for i in range(n):
-            gross_seized = seized[i]
-            gross_missed = mass[i]
-            if form == UNRECORDED:
-                gross_seized *= 1.0 - pill_seized[i] if f == POWDER else pill_seized[i]
-                gross_missed *= 1.0 - pill_missed[i] if f == POWDER else pill_missed[i]
-            pure_seized = gross_seized * purity_seized[i]
-            pure_missed = gross_missed * purity_missed[i]
-            ours_seized = here_seized[i] * pure_seized
-            ours_missed = here_missed[i] * pure_missed
-            parts[f, SEIZED_GROSS, i] += here_seized[i] * gross_seized
-            parts[f, SEIZED_PURE, i] += ours_seized
-            parts[f, MISSED_GROSS, i] += here_missed[i] * gross_missed
-            parts[f, MISSED_PURE, i] += ours_missed
-            parts[f, INLAND, i] += inland[i] * ours_seized
-            parts[f, UNATTRIBUTED, i] += (pure_seized - ours_seized) + (pure_missed - ours_missed)
-            parts[f, DOSES, i] += (ours_seized + ours_missed) * _MG_PER_KG / dose[i]
+            mean[i] = min(mean[i], 1.0)
+        if form != UNRECORDED:
+            part[:] = 1.0
+            form_seized[:] = 1.0
+            form_missed[:] = 1.0
+        elif f == POWDER:
+            pills = x[ref[PILL_SHARE], :n]
+            draw_share(tables, source, slot[SLOT_SHARE_SEIZED], first, pills, loads_seized, form_seized)
+            draw_share(tables, source, slot[SLOT_SHARE_MISSED], first, pills, loads_missed, form_missed)
+            for i in range(n):
+                part[i] = 1.0 - pills[i]
+            for i in range(n):
+                form_seized[i] = 1.0 - form_seized[i]
+            for i in range(n):
+                form_missed[i] = 1.0 - form_missed[i]
+        else:  # the rest of what is powder
+            for i in range(n):
+                part[i] = 1.0 - part[i]
+            for i in range(n):
+                form_seized[i] = 1.0 - form_seized[i]
+            for i in range(n):
+                form_missed[i] = 1.0 - form_missed[i]
+        unattributed = parts[f, UNATTRIBUTED]
+        both[:] = 0.0
+        for side in range(2):
+            amount, of_form, here, loads = (
+                (seized, form_seized, here_seized, loads_seized) if side == 0 else (mass, form_missed, here_missed, loads_missed)
+            )
+            draw_average_purity(tables, source, b if side else a, first, mean, cv, part, loads, limited, purity)
+            for i in range(n):
+                gross[i] = amount[i] * of_form[i]
+            for i in range(n):
+                pure[i] = gross[i] * purity[i]
+            for i in range(n):
+                ours[i] = here[i] * pure[i]
+            _add_product(parts[f, MISSED_GROSS if side else SEIZED_GROSS], here, gross)
+            _add_product(parts[f, MISSED_PURE if side else SEIZED_PURE], here, pure)
+            for i in range(n):
+                unattributed[i] += pure[i] - ours[i]
+            for i in range(n):
+                both[i] += ours[i]
+            if side == 0:
+                _add_product(parts[f, INLAND], inland, ours)
+        doses = parts[f, DOSES]
+        for i in range(n):
+            doses[i] += both[i] * _MG_PER_KG / dose[i]
     for i in range(n):
         counters[j, 0] += cut[i]
+    for i in range(n):
         counters[j, 1] += limited[i]
 
 
@@ -626,10 +729,7 @@ def border_block(
     n_events = np.empty((n_strata, lane_size))
     seized = np.empty((n_strata, lane_size))
     log_scale = np.empty((max(strata.term_start.size - 1, 1), lane_size))
-    u = np.empty((N_SLOTS, lane_size))
-    z = np.empty((N_SLOTS, lane_size))
     scratch = np.empty((6, lane_size))
-    share_scratch = np.empty((9, lane_size))
     parts = np.empty((3, N_COMPONENTS, lane_size))
     group_parts = np.empty((n_groups, 3, N_COMPONENTS, lane_size))
     whole = np.empty((N_COMPONENTS, lane_size))
@@ -637,6 +737,7 @@ def border_block(
         start = first + lane * lane_size
         n = min(lane_size, first + n_draws - start)
         uniform = scratch[0, :n]
+        missed, mass, loads_seized, loads_missed = scratch[2, :n], scratch[3, :n], scratch[4, :n], scratch[5, :n]
         draw_inputs(inputs, tables, source, start, uniform, score, scratch[1, :n], x)
         if stored.shape[1] > 0:
             for p in range(x.shape[0]):
@@ -647,24 +748,30 @@ def border_block(
                 draw_evidence(strata, source, x, start, j, uniform, n_events[j], seized[j])
             if law != COPY:
                 for b in range(strata.period_blocks[period], strata.period_blocks[period + 1]):
-                    draw_scale(strata, tables, law, source, x, start, b, n_events, seized, uniform, scratch[1, :n], log_scale[b])
+                    draw_scale(strata, tables, law, source, x, start, b, n_events, seized, log_scale[b, :n])
             group_parts[:] = 0.0
             for cell in range(strata.period_cells[period], strata.period_cells[period + 1]):
                 parts[:] = 0.0
                 for j in range(strata.cell_start[cell], strata.cell_start[cell + 1]):
-                    for k in range(N_SLOTS):
-                        if strata.slot[j, k] >= 0:
-                            fill(source, strata.slot[j, k], start, u[k, :n])
-                            for i in range(n):
-                                z[k, i] = normal_score(tables.score, u[k, i])
                     draw_missed(
-                        strata, tables, law, source, x, start, j, n_events[j, :n], log_scale[strata.block[j]],
-                        u[:, :n], z[:, :n], scratch[2], scratch[3], scratch[4], scratch[5],
+                        strata, tables, law, source, x, start, j, n_events[j, :n], log_scale[strata.block[j], :n],
+                        missed, mass, loads_seized, loads_missed,
                     )  # fmt: skip
                     compose(
-                        strata, tables, x, j, seized[j, :n], scratch[2, :n], scratch[3, :n], scratch[4, :n], scratch[5, :n],
-                        u[:, :n], z[:, :n], share_scratch[:, :n], parts, counters,
-                    )  # fmt: skip
+                        strata,
+                        tables,
+                        source,
+                        x,
+                        start,
+                        j,
+                        seized[j, :n],
+                        missed,
+                        mass,
+                        loads_seized,
+                        loads_missed,
+                        parts[:, :, :n],
+                        counters,
+                    )
                 for f in range(2):
                     for i in range(n):
                         if parts[f, INLAND, i] > parts[f, MISSED_PURE, i]:

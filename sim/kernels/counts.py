@@ -21,6 +21,7 @@ Z_LIMIT = 8.5
 _GAMMA_Z_STEP = 0.125
 _GAMMA_EXPONENT = -12  # of the least shape tabulated
 _GAMMA_OCTAVES = 42
+_GAMMA_SCORES = 137
 _GAMMA_LOW = 2.0**_GAMMA_EXPONENT
 _GAMMA_LOG_LOW = 0.6931471805599453 * _GAMMA_EXPONENT
 _GAMMA_HIGH = 2.0 ** (_GAMMA_EXPONENT + _GAMMA_OCTAVES)
@@ -104,7 +105,86 @@ def log_gamma_ratio(table, shape, z):
     return total / sqrt(shape)
 
 
+@inlined
+def _gamma_cell(shape, z):
+    """Return (first of the 4 x 4 entries, place between shapes, place between scores) of the cubic patch of one look-up."""
+    bits = np.float64(min(max(shape, _GAMMA_LOW), _GAMMA_HIGH * (1.0 - 2.0**-52))).view(np.int64)
+    octave = (bits >> 52) - (1023 + _GAMMA_EXPONENT)
+    x = np.float64(bits & 0x000FFFFFFFFFFFFF) * 2.0**-48
+    i = min(max(np.int64(x), 1), 14)
+    y = (min(max(z, -Z_LIMIT), Z_LIMIT) + Z_LIMIT) * 8.0
+    j = min(max(np.int64(y), 1), _GAMMA_SCORES - 3)
+    return (16 * octave + i - 1) * _GAMMA_SCORES + j - 1, x - i, y - j
+
+
+@inlined
+def _patch(flat, first, stride, x, y):
+    """Return the cubic in x and y through the 4 x 4 entries flat[first + r stride + c]."""
+    a0, a1, a2, a3 = cubic_weights(x)
+    b0, b1, b2, b3 = cubic_weights(y)
+    k0 = np.uint64(first)  # unsigned, or every index is tested for being negative
+    k1 = k0 + np.uint64(stride)
+    k2 = k1 + np.uint64(stride)
+    k3 = k2 + np.uint64(stride)
+    one, two, three = np.uint64(1), np.uint64(2), np.uint64(3)
+    c0 = a0 * flat[k0] + a1 * flat[k1] + a2 * flat[k2] + a3 * flat[k3]
+    c1 = a0 * flat[k0 + one] + a1 * flat[k1 + one] + a2 * flat[k2 + one] + a3 * flat[k3 + one]
+    c2 = a0 * flat[k0 + two] + a1 * flat[k1 + two] + a2 * flat[k2 + two] + a3 * flat[k3 + two]
+    c3 = a0 * flat[k0 + three] + a1 * flat[k1 + three] + a2 * flat[k2 + three] + a3 * flat[k3 + three]
+    return b0 * c0 + b1 * c1 + b2 * c2 + b3 * c3
+
+
+@kernel
+def log_gamma_ratios(table, shape, z, out):
+    """Write `log_gamma_ratio` of every draw: all arrays (d,), `out` in place.
+
+    Three loops, because places and roots vectorise and look-ups do not: half the time of a single one.
+    """
+    n = out.size
+    flat = table.reshape(-1)
+    first = np.empty(n, np.int64)
+    place = np.empty((2, n))
+    for i in range(n):
+        first[i], place[0, i], place[1, i] = _gamma_cell(shape[i], z[i])
+    for i in range(n):
+        out[i] = _patch(flat, first[i], _GAMMA_SCORES, place[0, i], place[1, i])
+    tiny = False
+    for i in range(n):
+        out[i] /= np.sqrt(shape[i])
+        tiny |= shape[i] < _GAMMA_LOW
+    if tiny:
+        for i in range(n):
+            if shape[i] < _GAMMA_LOW:
+                out[i] = log_gamma_ratio(table, shape[i], z[i])
+
+
+@kernel
+def log_gamma_ratios_of_one_shape(table, shape, z, out):
+    """Write `log_gamma_ratio` of one shape for every score, (d,), in place: its row of 137 scores first, then four entries a draw."""
+    row = np.empty(_GAMMA_SCORES)
+    for j in range(_GAMMA_SCORES):
+        row[j] = log_gamma_ratio(table, shape, j / 8.0 - Z_LIMIT)
+    for i in range(out.size):
+        y = (min(max(z[i], -Z_LIMIT), Z_LIMIT) + Z_LIMIT) * 8.0
+        j = np.uint64(min(max(np.int64(y), 1), _GAMMA_SCORES - 3) - 1)
+        b0, b1, b2, b3 = cubic_weights(y - j - 1.0)
+        out[i] = b0 * row[j] + b1 * row[j + np.uint64(1)] + b2 * row[j + np.uint64(2)] + b3 * row[j + np.uint64(3)]
+
+
 _BETA_BY_CUMULANTS = 8.0
+
+
+@inlined
+def _log_gamma_ratio_by_cumulants(shape, z):
+    """Return log(G / shape) for shape >= 8, by Cornish and Fisher's expansion of log G; polygamma functions by their series."""
+    r = 1.0 / shape
+    variance = r * (1.0 + r * (0.5 + r * (1.0 / 6.0)))
+    sd = np.sqrt(variance)
+    g = -r * r * (1.0 + r * (1.0 + 0.5 * r)) / (variance * sd)
+    h = r * r * r * (2.0 + r * (3.0 + 2.0 * r)) / (variance * variance)
+    square = z * z
+    w = z + g * (square - 1.0) / 6.0 + z * (h * (square - 3.0) / 24.0 - g * g * (2.0 * square - 5.0) / 36.0)
+    return sd * w - r * (0.5 + r * (1.0 / 12.0))
 
 
 @inlined
@@ -137,7 +217,8 @@ def beta(table, mean, concentration, t1, z1, z2):
     t1, z1, z2      folded uniform and its normal score; a second, independent score
 
     Where both shapes reach 8, the quantile at z1 by cumulants; else G1 / (G1 + G2) with gamma quantiles at z1 and z2, right for
-    U-shaped laws too; below a concentration of 1e-3 the limit, 1 with probability `mean` and else 0.
+    U-shaped laws too, that of a shape of 8 or more by cumulants (6e-4 in probability at 8); below a concentration of 1e-3 the limit, 1
+    with probability `mean` and else 0.
     """
     if mean <= 0.0:
         return 0.0
@@ -150,28 +231,76 @@ def beta(table, mean, concentration, t1, z1, z2):
     b = concentration - a
     if min(a, b) >= _BETA_BY_CUMULANTS:
         return _beta_by_cumulants(a, b, z1)
-    first = log_gamma_ratio(table, a, z1)
-    second = log_gamma_ratio(table, b, z2)
+    first = log_gamma_ratio(table, a, z1) if a < _BETA_BY_CUMULANTS else _log_gamma_ratio_by_cumulants(a, z1)
+    second = log_gamma_ratio(table, b, z2) if b < _BETA_BY_CUMULANTS else _log_gamma_ratio_by_cumulants(b, z2)
     return mean / (mean + (1.0 - mean) * exp(second - first))
 
 
 @kernel
-def draw_beta(table, mean, concentration, t1, z1, z2, out):
-    """Write `beta` of every draw of a lane: all arrays (d,), `out` in place.
-
-    The cumulants of all draws come first, in a loop that vectorises (3 ns a draw), then what they do not serve, 40 ns each.
-    """
+def draw_beta_by_cumulants(mean, concentration, z, out):
+    """Write Beta(mean c, (1 - mean) c) at score z of every draw, and return how many have a shape below 8, whose `out` means nothing."""
+    few = 0
     for i in range(out.size):
         a = mean[i] * concentration[i]
-        out[i] = _beta_by_cumulants(a, concentration[i] - a, z1[i])
+        out[i] = _beta_by_cumulants(a, concentration[i] - a, z[i])
     for i in range(out.size):
-        if not min(mean[i], 1.0 - mean[i]) * concentration[i] >= _BETA_BY_CUMULANTS:
-            out[i] = beta(table, mean[i], concentration[i], t1[i], z1[i], z2[i])
+        few += not min(mean[i], 1.0 - mean[i]) * concentration[i] >= _BETA_BY_CUMULANTS
+    return few
+
+
+@kernel
+def draw_beta_by_gammas(table, mean, concentration, t1, z1, z2, out):
+    """Write `beta` of the draws with a shape below 8, and leave the others: all arrays (d,), `out` in place.
+
+    A gamma of shape 8 or more is drawn by its cumulants, which vectorise, the others by the table.
+    """
+    n = out.size
+    which = np.empty(n, np.int64)
+    shape = np.empty(n)
+    z = np.empty(n)
+    found = np.empty(n)
+    log_gamma = np.empty((2, n))
+    for side in range(2):
+        score = z2 if side else z1
+        log_g = log_gamma[side]
+        m = 0
+        for i in range(n):
+            part = (1.0 - mean[i] if side else mean[i]) * concentration[i]
+            log_g[i] = _log_gamma_ratio_by_cumulants(part, score[i])
+        for i in range(n):
+            part = (1.0 - mean[i] if side else mean[i]) * concentration[i]
+            which[m] = i
+            shape[m] = part
+            z[m] = score[i]
+            m += part < _BETA_BY_CUMULANTS
+        log_gamma_ratios(table, shape[:m], z[:m], found[:m])
+        for k in range(m):
+            log_g[which[k]] = found[k]
+    for i in range(n):
+        odds = exp(log_gamma[1, i] - log_gamma[0, i])
+        drawn = mean[i] / (mean[i] + (1.0 - mean[i]) * odds)
+        small = not min(mean[i], 1.0 - mean[i]) * concentration[i] >= _BETA_BY_CUMULANTS
+        out[i] = drawn if small else out[i]
+    for i in range(n):
+        if concentration[i] < 1e-3:
+            u = t1[i] if t1[i] > 0.0 else 1.0 + t1[i]
+            out[i] = 1.0 if u < mean[i] else 0.0
+        if not 0.0 < mean[i] < 1.0:
+            out[i] = 0.0 if mean[i] <= 0.0 else 1.0
 
 
 # --- counts ----------------------------------------------------------------------------------------------------------------------
 
 _POISSON_SEARCH = 16.0
+
+
+@inlined
+def _poisson_by_expansion(mean, z):
+    """Return Giles' expansion, for a mean of 16 or more."""
+    root = np.sqrt(mean)
+    x = mean + root * z + (1.0 / 3.0 + z * z / 6.0) - z * (1.0 / 36.0 + z * z / 72.0) / root
+    x += (-8.0 / 405.0 + z * z * (7.0 / 810.0 + z * z / 270.0)) / mean
+    return np.floor(max(x, 0.0))
 
 
 @inlined
@@ -195,10 +324,7 @@ def poisson(mean, t, z):
             p *= mean / k
             total += p
         return k
-    root = sqrt(mean)
-    x = mean + root * z + (1.0 / 3.0 + z * z / 6.0) - z * (1.0 / 36.0 + z * z / 72.0) / root
-    x += (-8.0 / 405.0 + z * z * (7.0 / 810.0 + z * z / 270.0)) / mean
-    return np.floor(max(x, 0.0))
+    return _poisson_by_expansion(mean, z)
 
 
 @inlined
@@ -216,6 +342,29 @@ def missed_loads(table, shape, detection_rate, z_gamma, t_poisson, z_poisson):
         return 0.0
     g = shape * exp(log_gamma_ratio(table, shape, z_gamma))
     return poisson(g * (1.0 - detection_rate) / detection_rate, t_poisson, z_poisson)
+
+
+@kernel
+def draw_missed_loads(table, shape, known, detection_rate, z_gamma, t_poisson, z_poisson, out):
+    """Write `missed_loads` of every draw: all arrays (d,), `out` in place; `known` says that `shape` is the same in every draw."""
+    n = out.size
+    mean = np.empty(n)
+    if known and shape[0] <= 0.0:
+        out[:] = 0.0
+        return
+    if known:
+        log_gamma_ratios_of_one_shape(table, shape[0], z_gamma, mean)
+    else:
+        log_gamma_ratios(table, shape, z_gamma, mean)
+    for i in range(n):
+        mean[i] = shape[i] * exp(mean[i]) * (1.0 - detection_rate[i]) / detection_rate[i]
+    for i in range(n):
+        out[i] = _poisson_by_expansion(mean[i], z_poisson[i])
+    for i in range(n):
+        if mean[i] < _POISSON_SEARCH:
+            out[i] = poisson(mean[i], t_poisson[i], z_poisson[i])
+    for i in range(n):
+        out[i] = out[i] if shape[i] > 0.0 else 0.0
 
 
 @inlined
@@ -582,3 +731,102 @@ def effective_loads(sums, sigma, k):
     if weight > 0.0:
         here += weight * (_by_sigma(sums.effective[node + 1], g, w0, w1, w2, w3) - here)
     return min(max(here * shrink, 1.0), k)
+
+
+@kernel
+def draw_sums_of_loads(sums, sigma, k, z, log_sum, effective):
+    """Write `log_sum_of_loads` at (sigma, k, z) and `effective_loads` at (sigma, k) of every draw: arrays (d,), the last two in place."""
+    n = k.size
+    n_sigmas, n_scores = sums.ratio.shape[1:]
+    ratio = sums.ratio.reshape(-1)
+    numbers = sums.effective.reshape(-1)
+    first = np.empty((2, n), np.int64)  # entry of (node of k, sigma) in `effective`, and of the score
+    place = np.empty((4, n))  # between nodes of k on 1 / sqrt(k), sigmas, scores, nodes of k on k
+    for i in range(n):
+        node, place[0, i], place[3, i] = _node_below(k[i])
+        x = min(max((sigma[i] - sums.low) / sums.step, 0.0), n_sigmas - 1.0) if n_sigmas > 1 else 1.0
+        g = min(max(np.int64(x), 1), n_sigmas - 3) if n_sigmas > 1 else 1
+        y = (min(max(z[i], -Z_LIMIT), Z_LIMIT) + Z_LIMIT) / _SUM_Z_STEP
+        j = min(max(np.int64(y), 1), n_scores - 3)
+        place[1, i] = x - g
+        place[2, i] = y - j
+        first[0, i] = node * n_sigmas + g - 1
+        first[1, i] = j - 1
+    one, two, three = np.uint64(1), np.uint64(2), np.uint64(3)
+    for i in range(n):
+        w = place[0, i]
+        e = np.uint64(first[0, i])
+        r = first[0, i] * n_scores + first[1, i]
+        if n_sigmas == 1:
+            b0, b1, b2, b3 = cubic_weights(place[2, i])
+            k0 = np.uint64(r)
+            k1 = k0 + np.uint64(n_scores)
+            here = b0 * ratio[k0] + b1 * ratio[k0 + one] + b2 * ratio[k0 + two] + b3 * ratio[k0 + three]
+            beyond = b0 * ratio[k1] + b1 * ratio[k1 + one] + b2 * ratio[k1 + two] + b3 * ratio[k1 + three]
+            log_sum[i] = (1.0 - w) * here + w * beyond + sums.mean[0]
+            effective[i] = numbers[e] + place[3, i] * (numbers[e + one] - numbers[e])
+        else:
+            w0, w1, w2, w3 = cubic_weights(place[1, i])
+            f = e + np.uint64(n_sigmas)
+            g = np.uint64(first[0, i] % n_sigmas)
+            total = _patch(ratio, r, n_scores, place[1, i], place[2, i])
+            here = w0 * numbers[e] + w1 * numbers[e + one] + w2 * numbers[e + two] + w3 * numbers[e + three]
+            if w > 0.0:
+                total = (1.0 - w) * total + w * _patch(ratio, r + n_sigmas * n_scores, n_scores, place[1, i], place[2, i])
+                beyond = w0 * numbers[f] + w1 * numbers[f + one] + w2 * numbers[f + two] + w3 * numbers[f + three]
+                here += place[3, i] * (beyond - here)
+            mean = sums.mean
+            log_sum[i] = total + (w0 * mean[g] + w1 * mean[g + one] + w2 * mean[g + two] + w3 * mean[g + three])
+            effective[i] = here
+    for i in range(n):
+        log_sum[i] += log(k[i])
+        effective[i] = min(max(effective[i], 1.0), k[i])
+    for i in range(n):
+        if k[i] >= _MAX_K:
+            log_sum[i] = log_sum_of_loads(sums, sigma[i], k[i], z[i])
+            effective[i] = effective_loads(sums, sigma[i], k[i])
+
+
+@kernel
+def draw_effective_loads(sums, sigma, k, out):
+    """Write `effective_loads` at (sigma, k) of every draw: all arrays (d,), `out` in place."""
+    n = k.size
+    n_sigmas = sums.effective.shape[1]
+    numbers = sums.effective.reshape(-1)
+    first = np.empty(n, np.int64)
+    place = np.empty((2, n))
+    for i in range(n):
+        node, _, place[0, i] = _node_below(k[i])
+        x = min(max((sigma[i] - sums.low) / sums.step, 0.0), n_sigmas - 1.0) if n_sigmas > 1 else 1.0
+        g = min(max(np.int64(x), 1), n_sigmas - 3) if n_sigmas > 1 else 1
+        place[1, i] = x - g
+        first[i] = node * n_sigmas + g - 1
+    one, two, three = np.uint64(1), np.uint64(2), np.uint64(3)
+    for i in range(n):
+        e = np.uint64(first[i])
+        f = e + np.uint64(n_sigmas)
+        here, beyond = numbers[e], numbers[f]
+        if n_sigmas > 1:
+            w0, w1, w2, w3 = cubic_weights(place[1, i])
+            here = w0 * here + w1 * numbers[e + one] + w2 * numbers[e + two] + w3 * numbers[e + three]
+            beyond = w0 * beyond + w1 * numbers[f + one] + w2 * numbers[f + two] + w3 * numbers[f + three]
+        out[i] = here + place[0, i] * (beyond - here)
+    for i in range(n):
+        out[i] = min(max(out[i], 1.0), k[i])
+    for i in range(n):
+        if k[i] >= _MAX_K:
+            out[i] = effective_loads(sums, sigma[i], k[i])
+
+
+@inlined
+def _node_below(k):
+    """Return (node, weight of the next node on 1/sqrt(k), weight on k) for 1 <= k < 2^20 loads: as `_node_of`, without a look-up."""
+    bits = np.float64(min(max(k, 1.0), _MAX_K - 1.0)).view(np.int64)
+    below = np.int64(bits & ~0x0001FFFFFFFFFFFF)
+    beyond = np.int64(below + 0x0002000000000000).view(np.float64)
+    near = 1.0 / np.sqrt(below.view(np.float64))
+    weight = (near - 1.0 / np.sqrt(k)) / (near - 1.0 / np.sqrt(beyond))
+    node = _EXACT_K - 1 + 8 * ((bits >> 52) - 1027) + ((bits >> 49) & 7)
+    exact = k <= _EXACT_K
+    linear = np.float64(bits & 0x0001FFFFFFFFFFFF) * 2.0**-49
+    return (max(np.int64(k), 1) - 1 if exact else node), (0.0 if exact else weight), (0.0 if exact else linear)

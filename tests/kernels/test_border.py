@@ -11,10 +11,9 @@ import pytest
 from bare import block, correlation, draws, row, scenario
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import special, stats
-from scipy.stats import qmc
+from scipy import stats
 
-from sim.kernels import border, counts
+from sim.kernels import border, counts, quantiles, streams
 from sim.model import check, compile_model
 from sim.records import QUANTITIES
 
@@ -192,11 +191,14 @@ def test_a_range_of_points_in_parts_is_the_same_range():
 
 
 def averages(mean, cv, loads, n):
-    u = np.clip(qmc.Sobol(2, seed=np.random.default_rng(8)).random(n), 2.0**-54, 1.0 - 2.0**-53)
-    t, z = np.where(u < 0.5, u, u - 1.0).T.copy(), special.ndtri(u).T.copy()
+    directions, shift = streams.sobol_scrambles(np.uint64(8), 0, streams.sobol_directions(2))
+    source = border.Source(np.uint64(8), 0, 1, directions, shift, np.arange(2), np.zeros(2, np.uint64))
+    tables = border.Tables(
+        counts.gamma_table(), quantiles.normal_score_table(), quantiles.normal_tail_table(), counts.load_sums(0.0, 0.0, np.inf)
+    )
     out, limited = np.empty(n), np.zeros(n, np.bool_)
     mean, cv, loads = (np.full(n, number) for number in (mean, cv, loads))
-    border.draw_average_purity(counts.gamma_table(), mean, cv, np.ones(n), loads, t, z, 0, np.empty(n), limited, out)
+    border.draw_average_purity(tables, source, 0, 0, mean, cv, np.ones(n), loads, limited, out)
     return out, limited
 
 
