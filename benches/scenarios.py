@@ -63,7 +63,6 @@ def source(slot_names: tuple[str, ...], sampler: str, seed: int = 43, n_point_sl
     return border.Source(
         seed=np.uint64(seed),
         replicate=0,
-        replicates=1,
         directions=directions,
         shift=shift,
         dimension=np.where(np.arange(len(slot_names)) < n_dimensions, np.arange(len(slot_names)), -1),

@@ -72,8 +72,8 @@ class Model:
 
     n = corridors then groups, p = periods, f = powder, pill, all, q = quantities in the order of QUANTITIES
 
-    slot_names         (s,) stable name of every uniform slot: inputs by name, then strata by name, Betas last
-    n_point_slots      how many of them, from the first, take Sobol' dimensions: all but those of Betas
+    slot_names         (s,) stable name of every uniform slot: inputs by name, then what takes Sobol' dimensions by name, then the rest
+    n_point_slots      how many of them, from the first, take Sobol' dimensions: inputs, sums of seized loads, one of each stratum
     parameter_draws    in order of id; they are the first inputs
     summary            (n, p, f, q) summary that answers, ABSENT, or ZERO
     factor             (n, p, f, q) what to multiply it by (a constant dose, 1 elsewhere)
@@ -182,7 +182,8 @@ def compile_model(scenario: Scenario) -> Model:
     """
     matched, _ = match(scenario)
     inputs, input_names, constants = _inputs(matched)
-    strata, (compound_names, beta_names), cells = _strata(scenario, matched, constants, len(input_names))
+    sums = _load_sums(scenario, matched)
+    strata, (compound_names, plain_names), cells = _strata(scenario, matched, constants, len(input_names), sums)
     summary, multiplier, n_summaries, index = _questions(scenario, matched)
     tail_index, reason, reasons = _tail_indices(scenario, matched)
     gamma = counts.gamma_table()
@@ -191,10 +192,8 @@ def compile_model(scenario: Scenario) -> Model:
         law=_LAWS[scenario.load_law],
         strata=strata._replace(index=index),
         inputs=inputs,
-        tables=border.Tables(
-            gamma=gamma, score=quantiles.normal_score_table(), tail=quantiles.normal_tail_table(), sums=_load_sums(scenario, matched)
-        ),
-        slot_names=(*input_names, *compound_names, *beta_names),
+        tables=border.Tables(gamma=gamma, score=quantiles.normal_score_table(), tail=quantiles.normal_tail_table(), sums=sums),
+        slot_names=(*input_names, *compound_names, *plain_names),
         n_point_slots=len(input_names) + len(compound_names),
         parameter_draws=matched.parameter_draws,
         summary=summary,
@@ -230,7 +229,7 @@ def _scale_blocks(scenario: Scenario, matched: Match) -> list[tuple[tuple[str, .
 
 
 def _strata(
-    scenario: Scenario, matched: Match, constants: Mapping[float, int], first_slot: int
+    scenario: Scenario, matched: Match, constants: Mapping[float, int], first_slot: int, sums: counts.LoadSums
 ) -> tuple[border.Strata, tuple[list[str], list[str]], tuple[tuple[int, int], ...]]:
     """Return the kernel's strata (`index` still empty), the names of their slots from `first_slot` on, and its cells (corridor, period)."""
     number = {draw.id: i for i, draw in enumerate(matched.parameter_draws)}
@@ -238,10 +237,12 @@ def _strata(
     place = {stratum.key: j for j, stratum in enumerate(strata)}
     copy = scenario.load_law == "copy"
     n = len(strata)
+    priors = _priors(scenario, strata)
     ref = np.full((n, border.N_REFS), -1)
     wanted: dict[str, tuple[int, int]] = {}  # slot name -> stratum and column that its number goes to
-    betas: list[str] = []  # the two uniforms of each lie side by side
+    plain: list[str] = []  # those that keep to their Philox streams; the two uniforms of a Beta lie side by side
     slot = np.full((n, border.N_SLOTS), -1)
+    reflection = np.zeros((n, border.N_SLOTS))
     unknown: list[tuple[str, float, float]] = []
     rows: list[tuple[float, float, bool, str, str]] = []
     unknown_start, row_start = [0], [0]
@@ -260,7 +261,9 @@ def _strata(
             name = f"{label}|{_SLOT_NAMES[column]}"
             wanted[f"{name}-0"] = j, column
             if column >= border.SLOT_SHARE_SEIZED:
-                betas += [f"{name}-0", f"{name}-1"]
+                plain += [f"{name}-0", f"{name}-1"]
+            elif column != border.SLOT_GAMMA:
+                plain.append(f"{name}-0")
         # Rows are numbered by what they say: their order in a file names no stream.
         for i, row in enumerate(sorted(stratum.rows, key=_row_order)):
             if row.n_events is None:
@@ -297,13 +300,16 @@ def _strata(
             term_start.append(len(term_names))
         period_blocks.append(len(term_start) - 1)
 
-    # Pairs of late Sobol' dimensions are worse than random at 2^13 points: with Betas among them the 5 % quantile of northern-other in
-    # FY2024 had nine times the error of plain draws. Betas matter least, so they keep to their Philox streams.
+    # Pairs of late Sobol' dimensions are worse than random at 2^13 points: with every uniform among them the 5 % quantile of northern-other
+    # in FY2024 had nine times the error of plain draws. The first score of a stratum is the direction that matters; the others are plain.
     compound = {*wanted, *(name for name, _, _ in unknown), *term_names, *(name for row in rows for name in row[3:] if name)}
-    names = sorted(compound - set(betas)), sorted(betas)
+    names = sorted(compound - set(plain)), sorted(plain)
     numbers = {name: first_slot + i for i, name in enumerate([*names[0], *names[1]])}
     for name, (j, column) in wanted.items():
         slot[j, column] = numbers[name]
+    if not copy:
+        for j, stratum in enumerate(strata):
+            reflection[j] = _reflection(_gradient(scenario, stratum, priors[j], sums), slot[j] >= 0)
 
     corridors, periods = list(scenario.corridors), list(scenario.periods)
     cells: list[tuple[int, int]] = []
@@ -315,7 +321,6 @@ def _strata(
             cell_start.append(j)
     periods_of_strata = [periods.index(stratum.key[1]) for stratum in strata]
     edges = np.arange(len(periods) + 1)
-    priors = _priors(scenario, strata)
     compiled = border.Strata(
         form=np.array([_FORMS[stratum.key[2]] for stratum in strata]),
         prior=priors,
@@ -324,6 +329,7 @@ def _strata(
         tablets=tablets,
         ref=ref,
         slot=slot,
+        reflection=reflection,
         unknown_start=np.array(unknown_start),
         unknown_slot=np.array([numbers[name] for name, _, _ in unknown], dtype=np.int64),
         unknown_low=np.array([low for _, low, _ in unknown]),
@@ -374,6 +380,70 @@ def _slots_in_use(scenario: Scenario, stratum: Stratum) -> list[int]:
     if form != "powder" and not certain("purity_cv", "pill", (0.0,)):
         used += [border.SLOT_PILL_SEIZED, border.SLOT_PILL_MISSED]
     return used
+
+
+def _reflection(gradient: np.ndarray, used: np.ndarray) -> np.ndarray:
+    """Return v with v' v = 2 such that z - v (v' z) turns the first axis into the gradient (s,); 0 where there is nothing to turn.
+
+    The gradient is rounded to 2^-10 of its length, so that no libm moves a draw.
+    """
+    length = math.sqrt(math.fsum(float(g) ** 2 for g in gradient[used]))
+    if not 0.0 < length < math.inf:
+        return np.zeros(used.size)
+    rounded = np.where(used, np.round(1024.0 * gradient / length), 0.0)
+    unit = rounded / math.sqrt(math.fsum(float(g) ** 2 for g in rounded))
+    v = np.zeros(used.size)
+    v[border.SLOT_GAMMA] = 1.0
+    v -= unit
+    size = math.fsum(float(a) ** 2 for a in v)
+    return v * math.sqrt(2.0 / size) if size > 1e-6 else np.zeros(used.size)
+
+
+def _gradient(scenario: Scenario, stratum: Stratum, prior: float, sums: counts.LoadSums) -> np.ndarray:
+    """Return d log(pure flow) / d score of every slot of a stratum, roughly, at the medians of its inputs.
+
+    Any direction is right; one that is good to a few per cent is all that is asked. With w the share of the flow that is missed: gamma
+    w / sqrt(n + a), Poisson w / sqrt(K), sum w sqrt(1 / K_eff - 1 / K), and for the Betas of either side their relative sd times the share
+    of the pure flow that they move.
+    """
+    form = stratum.key[2]
+
+    def median(name: str, lookup_form: str = form) -> float:
+        draw = stratum.parameter_draws.get((name, lookup_form))
+        default = PARAMETERS[name].default
+        return float(distributions.ppf(draw.block.law, 0.5)) if draw is not None else 0.0 if default is None else default
+
+    d = min(max(median("detection_rate"), 1e-9), 1.0)
+    n = max(_expected_events(stratum), 1.0)
+    k = max((_expected_events(stratum) + prior) * (1.0 - d) / d, 1.0)
+    ratio = median("missed_size_ratio")
+    size = median(_SIZE[scenario.load_law]) if scenario.load_law in _SIZE else 0.0
+    effective = np.array([n, k])
+    if scenario.load_law == "lognormal":
+        counts.draw_effective_loads(sums, np.full(2, size), np.array([n, k]), effective)
+    elif scenario.load_law == "gamma":
+        effective = np.maximum((size * effective + 1.0) / (size + 1.0), 1.0)
+    missed = ratio * k / (ratio * k + n)
+    gradient = np.zeros(border.N_SLOTS)
+    gradient[border.SLOT_GAMMA] = missed / math.sqrt(_expected_events(stratum) + prior) if prior > 0.0 or n > 0.0 else 0.0
+    gradient[border.SLOT_POISSON] = missed / math.sqrt(k)
+    gradient[border.SLOT_SUM] = missed * math.sqrt(max(1.0 / effective[1] - 1.0 / k, 0.0))
+    pills = median("pill_share") if form == "unrecorded" else float(form == "pill")
+    purity = [
+        min(median("powder_purity", "powder") * median("purity_mass_weighting", "powder"), 1.0),
+        min(median("pill_fentanyl", "pill") / max(median("pill_mass", "pill"), 1e-9), 1.0),
+    ]
+    average = (1.0 - pills) * purity[0] + pills * purity[1]
+    attributed = median("attribution_share")
+    for side, (share, m) in enumerate(((1.0 - missed, effective[0]), (missed, effective[1]))):
+        gradient[border.SLOT_ATTRIBUTED_SEIZED + side] = share * math.sqrt((1.0 - attributed) / (max(attributed, 1e-9) * m))
+        if not average > 0.0:
+            continue
+        gradient[border.SLOT_SHARE_SEIZED + side] = share * (purity[1] - purity[0]) / average * math.sqrt(pills * (1.0 - pills) / m)
+        for f, (column, part) in enumerate(((border.SLOT_POWDER_SEIZED, 1.0 - pills), (border.SLOT_PILL_SEIZED, pills))):
+            cv = median("purity_cv", ("powder", "pill")[f])
+            gradient[column + side] = share * part * purity[f] / average * cv / math.sqrt(max(part * m, 1.0))
+    return gradient
 
 
 def _priors(scenario: Scenario, strata: Iterable[Stratum]) -> np.ndarray:

@@ -512,7 +512,6 @@ def _philox(seed: int, slot_names: Sequence[str]) -> border.Source:
     return border.Source(
         seed=np.uint64(seed),
         replicate=0,
-        replicates=1,
         directions=directions,
         shift=shift,
         dimension=np.full(len(slot_names), -1),

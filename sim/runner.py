@@ -128,7 +128,6 @@ class _Sources:
         return border.Source(
             seed=self._seed,
             replicate=replicate,
-            replicates=self._plan.replicates,
             directions=directions,
             shift=shift,
             dimension=self._dimension,

@@ -61,7 +61,6 @@ def draws(scenario: Scenario, points: int = 256, *, replicate: int = 0, model: M
     source = border.Source(
         seed=seed,
         replicate=replicate,
-        replicates=streams.MIN_REPLICATES if sobol else 1,
         directions=directions,
         shift=shift,
         dimension=np.where(np.arange(n_slots) < n_dimensions, np.arange(n_slots), -1),

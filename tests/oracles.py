@@ -12,6 +12,7 @@ from scipy import integrate, optimize, special, stats
 
 from sim import distributions
 from sim.kernels import counts, quantiles, streams
+from sim.model import compile_model
 from sim.records import PARAMETERS, QUANTITIES
 
 # streams
@@ -311,8 +312,15 @@ def border_block(scenario, n):
     """Return quantity -> (n, corridors then groups, periods, forms) of draws 0 .. n - 1, NaN where there is no evidence.
 
     Scalars of counts.py and quantiles.py are taken from there, their own tests say how good they are; everything between them is written
-    again, from method.md, without an array of the compiled model.
+    again, from method.md, without an array of the compiled model but `reflection`: which of all rotations of a stratum's scores is taken
+    is free, that it is one has a test of its own.
     """
+    compiled = compile_model(scenario)
+    reflections = dict(zip(compiled.stratum_keys, compiled.strata.reflection, strict=True))
+    columns = (
+        "count-gamma", "count-poisson", "missed-sum", "pill-share-seized", "pill-share-missed", "attributed-seized", "attributed-missed",
+        "powder-purity-seized", "powder-purity-missed", "pill-purity-seized", "pill-purity-missed",
+    )  # fmt: skip
     gamma = counts.gamma_table()
     inputs = draw_inputs(scenario, n)
     keys = sorted({(one.corridor, one.period, one.form) for one in scenario.rows})
@@ -360,17 +368,26 @@ def border_block(scenario, n):
             return size * float(counts.truncated_scores(np.zeros(1), scenario.load_truncation)[0])
         return math.log(size) + counts.log_gamma_ratio(gamma, size, 0.0) if scenario.load_law == "gamma" else 0.0
 
+    def turned(label, what, i):
+        """Return the score of one uniform of a stratum, reflected together with the others that it uses."""
+        v = reflections[tuple(label.split("|"))]
+        plain = [score(f"{label}|{column}-0", i) if v[k] != 0.0 else 0.0 for k, column in enumerate(columns)]
+        return score(f"{label}|{what}-0", i) - v[columns.index(what)] * float(v @ plain)
+
+    def tail(z):
+        return quantiles.normal_tail(quantiles.normal_tail_table(), z)
+
     def realised(mean, m, label, what, i):
         """A share that is random around its mean because it is made of m loads of one kind each: variance mean (1 - mean) / m."""
-        first, second = f"{label}|{what}-0", f"{label}|{what}-1"
-        return mean if mean in (0.0, 1.0) else counts.beta(gamma, mean, m - 1.0, t(first, i), score(first, i), score(second, i))
+        z = turned(label, what, i)
+        return mean if mean in (0.0, 1.0) else counts.beta(gamma, mean, m - 1.0, tail(z), z, score(f"{label}|{what}-1", i))
 
     def average(mean, cv, m, label, what, i):
         if cv == 0.0 or mean in (0.0, 1.0):
             return mean
         concentration = mean * (1.0 - mean) / (mean * cv / math.sqrt(m)) ** 2 - 1.0
-        first, second = f"{label}|{what}-0", f"{label}|{what}-1"
-        return counts.beta(gamma, mean, max(concentration, 0.0), t(first, i), score(first, i), score(second, i))
+        z = turned(label, what, i)
+        return counts.beta(gamma, mean, max(concentration, 0.0), tail(z), z, score(f"{label}|{what}-1", i))
 
     size_name = {"lognormal": "load_log_sd", "gamma": "load_shape"}.get(scenario.load_law)
     names = [*scenario.corridors, *(name for name, _ in scenario.groups)]
@@ -426,12 +443,11 @@ def border_block(scenario, n):
                         m_missed = sum(a * c for a, c in copies) ** 2 / sum(a * a * c for a, c in copies) if k else 1.0
                     else:
                         shape = n_events + scenario.event_prior / len(here)
-                        poisson_name = f"{label}|count-poisson-0"
-                        z = score(f"{label}|count-gamma-0", i)
-                        k = counts.missed_loads(gamma, shape, d, z, t(poisson_name, i), score(poisson_name, i))
+                        z = turned(label, "count-poisson", i)
+                        k = counts.missed_loads(gamma, shape, d, turned(label, "count-gamma", i), tail(z), z)
                         median = draw_of("load_median", key, i)
                         scale = log_scale[key] if median is None else math.log(median) - log_median(size[key])
-                        z = score(f"{label}|missed-sum-0", i) if scenario.load_law != "equal" else 0.0
+                        z = turned(label, "missed-sum", i) if scenario.load_law != "equal" else 0.0
                         mass = ratio * math.exp(scale + log_sum(size[key], k, z)) if k else 0.0
                         m_seized, m_missed = n_eff(size[key], n_events), n_eff(size[key], k)
                     share = draw_of("attribution_share", key, i)

@@ -150,9 +150,9 @@ def test_one_draw_for_each_label_of_what_a_block_varies_by():
         "powder_purity@FY2025",
     ]
     assert model.slot_names[:6] == tuple(draw.id for draw in model.parameter_draws)
-    compound, betas = list(model.slot_names[6 : model.n_point_slots]), list(model.slot_names[model.n_point_slots :])
+    compound, plain = list(model.slot_names[6 : model.n_point_slots]), list(model.slot_names[model.n_point_slots :])
     assert compound == sorted(compound)
-    assert betas == sorted(betas)
+    assert plain == sorted(plain)
     assert len(set(model.slot_names)) == len(model.slot_names)
     found = draws(scenario(rows, blocks), 64)
     assert not np.array_equal(found["powder_purity@FY2024"], found["powder_purity@FY2025"])
@@ -647,3 +647,24 @@ def test_a_mean_that_exists_is_right():
     run = runner.simulate(compile_model(scenario(corridors("east"), blocks, load_law="equal", sampler="sobol", draws=1 << 18)), threads=2)
     place = (0, 0, F["all"])
     verdicts.assert_agrees(run.mean["n_missed"][place], 40.5, run.mean_mcse["n_missed"][place], run.replicates, what="E K")
+
+
+# which score comes first
+
+
+@pytest.mark.parametrize("load_law", ["gamma", "lognormal", "equal"])
+def test_the_scores_of_a_stratum_are_turned_and_nothing_else(load_law):
+    """z - v (v' z) with v' v = 2 is orthogonal: independent normal scores stay so. Columns that are not in use stay out of it."""
+    size = {"gamma": ("load_shape", UNIFORM), "lognormal": ("load_log_sd", UNIFORM)}.get(load_law)
+    blocks = parameters(
+        block("attribution_share", 0.4), block("pill_share", 0.3), block("purity_cv", 0.5), block("pill_fentanyl", 2.0),
+        block("pill_mass", 110.0), *([block(*size)] if size else []),
+    )  # fmt: skip
+    rows = [row("east", form="unrecorded"), row("west", n_events=900), row("north", n_events=0, amount=0.0)]
+    median = [block("load_median", 1.0)]
+    model = compile_model(scenario(rows, [*blocks, *median], load_law=load_law))
+    for v, slot in zip(model.strata.reflection, model.strata.slot, strict=True):
+        matrix = np.eye(v.size) - np.outer(v, v)
+        np.testing.assert_allclose(matrix @ matrix.T, np.eye(v.size), atol=1e-12)
+        assert not v[slot < 0].any()
+    assert np.abs(model.strata.reflection).max() > 0.1

@@ -52,7 +52,7 @@ POWDER, PILL, UNRECORDED = range(3)
 ) = range(14)
 N_REFS = 14
 
-# Columns of Strata.slot: the uniforms of a stratum. A Beta has two, the one named and the next.
+# Columns of Strata.slot: the uniforms of a stratum, whose scores are reflected together. A Beta may need a second: the slot after its own.
 SLOT_GAMMA, SLOT_POISSON, SLOT_SUM = range(3)
 (
     SLOT_SHARE_SEIZED,
@@ -71,19 +71,19 @@ SEIZED_GROSS, SEIZED_PURE, MISSED_GROSS, MISSED_PURE, INLAND, UNATTRIBUTED, DOSE
 N_COMPONENTS = 8
 
 _MG_PER_KG = 1e6
+_REPLICATE_SHIFT = 56  # a replicate's points are neighbours in a Philox stream, so that a block of it serves two of them
 
 
 class Source(NamedTuple):
     """Where the uniforms of one replicate come from.
 
-    seed, replicate, replicates   of this run; Philox draws of replicate r are r, r + R, r + 2 R, ...
+    seed, replicate               point i of replicate r is draw r 2^56 + i of a Philox stream
     directions, shift             (s', 53), (s',) uint64: scrambled Sobol' directions of this replicate; s' = 0 under plain Philox
     dimension, stream             (s,): Sobol' dimension of every slot, -1 where it is drawn from its Philox stream
     """
 
     seed: np.uint64
     replicate: int
-    replicates: int
     directions: np.ndarray
     shift: np.ndarray
     dimension: np.ndarray
@@ -130,6 +130,7 @@ class Strata(NamedTuple):
 
     form, prior, n_events (j,)       form code, share of the event prior, known events
     mass_kg, tablets (j,)            seized mass and tablets of the rows that are certain
+    reflection (j, 11)               v of z - v (v' z), z the scores of the stratum's slots; 0 where they stay as they are
     ref (j, 14), slot (j, 11)        inputs and uniform slots, -1 where not used
     unknown_start (j + 1,), unknown_slot, unknown_low, unknown_span    blank counts: log n_min and log((n_max + 1) / n_min)
     row_start (j + 1,), row_amount, row_half, row_is_pill, row_half_slot, row_copy_slot    rows that are rounded, or every row of "copy"
@@ -148,6 +149,7 @@ class Strata(NamedTuple):
     tablets: np.ndarray
     ref: np.ndarray
     slot: np.ndarray
+    reflection: np.ndarray
     unknown_start: np.ndarray
     unknown_slot: np.ndarray
     unknown_low: np.ndarray
@@ -189,7 +191,7 @@ def fill(source, slot, first, out):
     if dimension >= 0:
         fill_sobol(source.directions[dimension], source.shift[dimension], first, out)
     else:
-        fill_philox(source.seed, source.stream[slot], first * source.replicates + source.replicate, source.replicates, out)
+        fill_philox(source.seed, source.stream[slot], (source.replicate << _REPLICATE_SHIFT) + first, 1, out)
 
 
 @kernel
@@ -300,6 +302,33 @@ def draw_scores(source, tables, slot, first, t, z):
 
 
 @kernel
+def draw_stratum_scores(strata, tables, source, first, j, n, z):
+    """Write n normal scores of a stratum's uniforms to each row of z (11, d): independent, and reflected so that the first one counts most.
+
+    w - v (v' w) turns the first of the independent scores w into the direction in which log flow grows fastest, and keeps them independent
+    normal. So one Sobol' dimension covers most of what is random in a stratum, and the others are plain draws.
+
+    Source: Imai & Tan 2006, J. Comput. Finance 10:129, for a linear transformation of one's choice.
+    """
+    work = np.empty((2, n))
+    t, along = work[0], work[1]
+    along[:] = 0.0
+    for k in range(N_SLOTS):
+        if strata.slot[j, k] >= 0:
+            draw_scores(source, tables, strata.slot[j, k], first, t, z[k, :n])
+            weight = strata.reflection[j, k]
+            here = z[k, :n]
+            for i in range(n):
+                along[i] += weight * here[i]
+    for k in range(N_SLOTS):
+        weight = strata.reflection[j, k]
+        if strata.slot[j, k] >= 0 and weight != 0.0:
+            here = z[k, :n]
+            for i in range(n):
+                here[i] -= weight * along[i]
+
+
+@kernel
 def draw_loads(tables, law, size, k, z, log_sum, effective):
     """Write the log of the sum of k >= 1 standardised loads at normal score z, and their effective number, 1 .. k.
 
@@ -404,12 +433,12 @@ def draw_copies(strata, source, x, first, j, missed, mass, loads_seized, loads_m
 
 
 @kernel
-def draw_missed(strata, tables, law, source, x, first, j, n_events, log_scale, missed, mass, loads_seized, loads_missed):
+def draw_missed(strata, tables, law, source, x, first, j, n_events, log_scale, z, missed, mass, loads_seized, loads_missed):
     """Write what stratum j let through: loads missed K, their gross mass M (kg), and the effective numbers of seized and missed loads.
 
     K | n, d ~ NegBin(n + a, d);   M = r s Z'_K
 
-    n_events (d,), log_scale (d,) of its block
+    n_events (d,), log_scale (d,) of its block;  z (11, d) scores of the stratum
     missed, mass, loads_seized, loads_missed (d,)  written in place
 
     Source: method.md sections 2 and 3.
@@ -419,21 +448,16 @@ def draw_missed(strata, tables, law, source, x, first, j, n_events, log_scale, m
         return
     n = n_events.size
     ref = strata.ref[j]
-    slot = strata.slot[j]
-    work = np.empty((5, n))
-    t, z_gamma, z, size, k = work[0], work[1], work[2], work[3], work[4]
-    draw_scores(source, tables, slot[SLOT_GAMMA], first, t, z_gamma)
-    draw_scores(source, tables, slot[SLOT_POISSON], first, t, z)
+    work = np.empty((2, n))
+    size, k = work[0], work[1]
     for i in range(n):
         k[i] = n_events[i] + strata.prior[j]
     known = strata.unknown_start[j] == strata.unknown_start[j + 1]
-    draw_missed_loads(tables.gamma, k, known, x[ref[DETECTION_RATE], :n], z_gamma, t, z, missed)
+    draw_missed_loads(tables.gamma, tables.tail, k, known, x[ref[DETECTION_RATE], :n], z[SLOT_GAMMA, :n], z[SLOT_POISSON, :n], missed)
     if ref[LOAD_SIZE] >= 0:
         size[:] = x[ref[LOAD_SIZE], :n]
     else:
         size[:] = 0.0
-    if slot[SLOT_SUM] >= 0:
-        draw_scores(source, tables, slot[SLOT_SUM], first, t, z)
     for i in range(n):
         k[i] = max(n_events[i], 1.0)
     if law == LOGNORMAL:
@@ -443,7 +467,7 @@ def draw_missed(strata, tables, law, source, x, first, j, n_events, log_scale, m
             loads_seized[i] = max((size[i] * k[i] + 1.0) / (size[i] + 1.0), 1.0) if law == GAMMA else k[i]
     for i in range(n):
         k[i] = max(missed[i], 1.0)
-    draw_loads(tables, law, size, k, z, mass, loads_missed)
+    draw_loads(tables, law, size, k, z[SLOT_SUM, :n], mass, loads_missed)
     if ref[LOAD_MEDIAN] >= 0:
         median = x[ref[LOAD_MEDIAN]]
         for i in range(n):
@@ -458,24 +482,22 @@ def draw_missed(strata, tables, law, source, x, first, j, n_events, log_scale, m
 
 
 @kernel
-def draw_beta(tables, source, slot, first, mean, concentration, out):
-    """Write draws of Beta(mean c, (1 - mean) c), c = concentration, from the uniforms of `slot` and, in lanes with a small shape, the next.
+def draw_beta(tables, source, slot, first, z, mean, concentration, out):
+    """Write draws of Beta(mean c, (1 - mean) c), c = concentration, from scores z and, in lanes with a small shape, the slot after `slot`.
 
-    mean, concentration (d,);  out (d,) in place
+    z, mean, concentration (d,);  out (d,) in place
     """
-    work = np.empty((4, out.size))
-    t, z, second, z_second = work[0], work[1], work[2], work[3]
-    draw_scores(source, tables, slot, first, t, z)
     if draw_beta_by_cumulants(mean, concentration, z, out) > 0:
-        draw_scores(source, tables, slot + 1, first, second, z_second)
-        draw_beta_by_gammas(tables.gamma, mean, concentration, t, z, z_second, out)
+        work = np.empty((2, out.size))
+        draw_scores(source, tables, slot + 1, first, work[0], work[1])
+        draw_beta_by_gammas(tables.gamma, tables.tail, mean, concentration, z, work[1], out)
 
 
 @kernel
-def draw_share(tables, source, slot, first, share, loads, out):
+def draw_share(tables, source, slot, first, z, share, loads, out):
     """Write the realised share of the mass of single-kind loads: Beta with mean `share` and variance share (1 - share) / loads.
 
-    slot            the first of two, -1 where the share is certain
+    slot            of its uniform, -1 where the share is certain;  z (d,) its scores
     share, loads (d,) effective;  out (d,) in place
 
     Source: method.md section 3, Form, and section 4, attribution.
@@ -486,16 +508,16 @@ def draw_share(tables, source, slot, first, share, loads, out):
     concentration = np.empty(out.size)
     for i in range(out.size):
         concentration[i] = loads[i] - 1.0
-    draw_beta(tables, source, slot, first, share, concentration, out)
+    draw_beta(tables, source, slot, first, z, share, concentration, out)
 
 
 @kernel
-def draw_average_purity(tables, source, slot, first, mean, cv, part, loads, limited, out):
+def draw_average_purity(tables, source, slot, first, z, mean, cv, part, loads, limited, out):
     """Write the average purity of the mass of one form: Beta with this mean and sd = mean cv / sqrt(m), limited to what a Beta allows.
 
     concentration = (1 - mean) m / (mean cv^2) - 1, limited to 0 .. 1e15;  m = max(1, part x loads)
 
-    slot            the first of two, -1 where there is no spread
+    slot            of its uniform, -1 where there is no spread;  z (d,) its scores
     mean, cv, part, loads (d,);  limited (d,) bool, set where the sd was limited;  out (d,) in place
 
     Source: method.md section 3, Purity.
@@ -511,26 +533,26 @@ def draw_average_purity(tables, source, slot, first, mean, cv, part, loads, limi
         limited[i] |= (concentration[i] < 0.0) & (mean[i] < 1.0)
     for i in range(n):
         concentration[i] = min(max(concentration[i], 0.0), 1e15)
-    draw_beta(tables, source, slot, first, mean, concentration, out)
+    draw_beta(tables, source, slot, first, z, mean, concentration, out)
     for i in range(n):
         out[i] = out[i] if cv[i] > 0.0 else mean[i]  # no spread in this draw
 
 
 @kernel
 def _add_product(total, a, b):
-    """Add a b to total, all (d,)."""
-    for i in range(total.size):
+    """Add a b (d,) to the first d of total."""
+    for i in range(a.size):
         total[i] += a[i] * b[i]
 
 
 @kernel
-def compose(strata, tables, source, x, first, j, seized, missed, mass, loads_seized, loads_missed, parts, counters):
+def compose(strata, tables, source, x, first, j, z, seized, missed, mass, loads_seized, loads_missed, parts, counters):
     """Split stratum j by form, make it pure, keep what crossed this border, and add it to the components of its corridor.
 
     realised pill share  S ~ Beta(mean s, variance s (1 - s) / m),  the same for the attributed share A;  m = n_eff seized, K_eff missed
     pure = share x gross x average purity over max(1, s m) loads
 
-    seized, missed, mass, loads_seized, loads_missed (d,)
+    z (11, d) scores of the stratum;  seized, missed, mass, loads_seized, loads_missed (d,)
     parts (3, 8, d)      powder, pill and (n_missed only) unrecorded components of the corridor, added to in place
     counters (j, 2)      draws whose mean purity was cut at 1, and whose sd was limited
 
@@ -540,25 +562,14 @@ def compose(strata, tables, source, x, first, j, seized, missed, mass, loads_sei
     ref = strata.ref[j]
     slot = strata.slot[j]
     form = strata.form[j]
-    work = np.empty((11, n))
-    here_seized, here_missed, form_seized, form_missed, mean, part, gross, purity, pure, ours, both = (
-        work[0],
-        work[1],
-        work[2],
-        work[3],
-        work[4],
-        work[5],
-        work[6],
-        work[7],
-        work[8],
-        work[9],
-        work[10],
-    )
+    work = np.empty((13, n))
+    here_seized, here_missed, pills_seized, pills_missed, form_seized, form_missed = work[0], work[1], work[2], work[3], work[4], work[5]
+    mean, part, gross, purity, pure, ours, both = work[6], work[7], work[8], work[9], work[10], work[11], work[12]
     limited = np.zeros(n, np.bool_)
     cut = np.zeros(n, np.bool_)
     share = x[ref[ATTRIBUTION_SHARE], :n]
-    draw_share(tables, source, slot[SLOT_ATTRIBUTED_SEIZED], first, share, loads_seized, here_seized)
-    draw_share(tables, source, slot[SLOT_ATTRIBUTED_MISSED], first, share, loads_missed, here_missed)
+    draw_share(tables, source, slot[SLOT_ATTRIBUTED_SEIZED], first, z[SLOT_ATTRIBUTED_SEIZED, :n], share, loads_seized, here_seized)
+    draw_share(tables, source, slot[SLOT_ATTRIBUTED_MISSED], first, z[SLOT_ATTRIBUTED_MISSED, :n], share, loads_missed, here_missed)
     _add_product(parts[form, N_MISSED], here_missed, missed)
     inland = x[ref[INLAND_RATIO], :n]
     dose = x[ref[DOSE], :n]
@@ -566,12 +577,14 @@ def compose(strata, tables, source, x, first, j, seized, missed, mass, loads_sei
         if form != UNRECORDED and form != f:
             continue
         if f == POWDER:
-            a, b, cv = slot[SLOT_POWDER_SEIZED], slot[SLOT_POWDER_MISSED], x[ref[POWDER_CV], :n]
+            columns = (SLOT_POWDER_SEIZED, SLOT_POWDER_MISSED)
+            cv = x[ref[POWDER_CV], :n]
             observed, weighting = x[ref[POWDER_PURITY]], x[ref[MASS_WEIGHTING]]
             for i in range(n):
                 mean[i] = observed[i] * weighting[i]
         else:
-            a, b, cv = slot[SLOT_PILL_SEIZED], slot[SLOT_PILL_MISSED], x[ref[PILL_CV], :n]
+            columns = (SLOT_PILL_SEIZED, SLOT_PILL_MISSED)
+            cv = x[ref[PILL_CV], :n]
             content, tablet = x[ref[PILL_FENTANYL]], x[ref[PILL_MASS]]
             for i in range(n):
                 mean[i] = content[i] / tablet[i]
@@ -583,30 +596,28 @@ def compose(strata, tables, source, x, first, j, seized, missed, mass, loads_sei
             part[:] = 1.0
             form_seized[:] = 1.0
             form_missed[:] = 1.0
-        elif f == POWDER:
+        elif f == PILL:
+            part[:] = x[ref[PILL_SHARE], :n]
+            form_seized[:] = pills_seized
+            form_missed[:] = pills_missed
+        else:
             pills = x[ref[PILL_SHARE], :n]
-            draw_share(tables, source, slot[SLOT_SHARE_SEIZED], first, pills, loads_seized, form_seized)
-            draw_share(tables, source, slot[SLOT_SHARE_MISSED], first, pills, loads_missed, form_missed)
+            draw_share(tables, source, slot[SLOT_SHARE_SEIZED], first, z[SLOT_SHARE_SEIZED, :n], pills, loads_seized, pills_seized)
+            draw_share(tables, source, slot[SLOT_SHARE_MISSED], first, z[SLOT_SHARE_MISSED, :n], pills, loads_missed, pills_missed)
             for i in range(n):
                 part[i] = 1.0 - pills[i]
             for i in range(n):
-                form_seized[i] = 1.0 - form_seized[i]
+                form_seized[i] = 1.0 - pills_seized[i]
             for i in range(n):
-                form_missed[i] = 1.0 - form_missed[i]
-        else:  # the rest of what is powder
-            for i in range(n):
-                part[i] = 1.0 - part[i]
-            for i in range(n):
-                form_seized[i] = 1.0 - form_seized[i]
-            for i in range(n):
-                form_missed[i] = 1.0 - form_missed[i]
+                form_missed[i] = 1.0 - pills_missed[i]
         unattributed = parts[f, UNATTRIBUTED]
         both[:] = 0.0
         for side in range(2):
             amount, of_form, here, loads = (
                 (seized, form_seized, here_seized, loads_seized) if side == 0 else (mass, form_missed, here_missed, loads_missed)
             )
-            draw_average_purity(tables, source, b if side else a, first, mean, cv, part, loads, limited, purity)
+            column = columns[side]
+            draw_average_purity(tables, source, slot[column], first, z[column, :n], mean, cv, part, loads, limited, purity)
             for i in range(n):
                 gross[i] = amount[i] * of_form[i]
             for i in range(n):
@@ -729,6 +740,7 @@ def border_block(
     n_events = np.empty((n_strata, lane_size))
     seized = np.empty((n_strata, lane_size))
     log_scale = np.empty((max(strata.term_start.size - 1, 1), lane_size))
+    z = np.empty((N_SLOTS, lane_size))
     scratch = np.empty((6, lane_size))
     parts = np.empty((3, N_COMPONENTS, lane_size))
     group_parts = np.empty((n_groups, 3, N_COMPONENTS, lane_size))
@@ -753,24 +765,13 @@ def border_block(
             for cell in range(strata.period_cells[period], strata.period_cells[period + 1]):
                 parts[:] = 0.0
                 for j in range(strata.cell_start[cell], strata.cell_start[cell + 1]):
+                    draw_stratum_scores(strata, tables, source, start, j, n, z)
                     draw_missed(
                         strata, tables, law, source, x, start, j, n_events[j, :n], log_scale[strata.block[j], :n],
-                        missed, mass, loads_seized, loads_missed,
+                        z, missed, mass, loads_seized, loads_missed,
                     )  # fmt: skip
                     compose(
-                        strata,
-                        tables,
-                        source,
-                        x,
-                        start,
-                        j,
-                        seized[j, :n],
-                        missed,
-                        mass,
-                        loads_seized,
-                        loads_missed,
-                        parts[:, :, :n],
-                        counters,
+                        strata, tables, source, x, start, j, z, seized[j, :n], missed, mass, loads_seized, loads_missed, parts, counters
                     )
                 for f in range(2):
                     for i in range(n):

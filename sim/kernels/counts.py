@@ -15,6 +15,7 @@ from scipy import interpolate, special
 
 from .arithmetic import exp, log
 from .jit import inlined, kernel
+from .quantiles import normal_tail
 
 # Scores beyond 8.5 do not occur: a 53-bit uniform ends at |z| = 8.29.
 Z_LIMIT = 8.5
@@ -249,8 +250,8 @@ def draw_beta_by_cumulants(mean, concentration, z, out):
 
 
 @kernel
-def draw_beta_by_gammas(table, mean, concentration, t1, z1, z2, out):
-    """Write `beta` of the draws with a shape below 8, and leave the others: all arrays (d,), `out` in place.
+def draw_beta_by_gammas(table, tail, mean, concentration, z1, z2, out):
+    """Write `beta` of the draws with a shape below 8, and leave the others: arrays (d,), `out` in place; `tail` = normal_tail_table().
 
     A gamma of shape 8 or more is drawn by its cumulants, which vectorise, the others by the table.
     """
@@ -283,8 +284,8 @@ def draw_beta_by_gammas(table, mean, concentration, t1, z1, z2, out):
         out[i] = drawn if small else out[i]
     for i in range(n):
         if concentration[i] < 1e-3:
-            u = t1[i] if t1[i] > 0.0 else 1.0 + t1[i]
-            out[i] = 1.0 if u < mean[i] else 0.0
+            t = normal_tail(tail, z1[i])
+            out[i] = 1.0 if (t if t > 0.0 else 1.0 + t) < mean[i] else 0.0
         if not 0.0 < mean[i] < 1.0:
             out[i] = 0.0 if mean[i] <= 0.0 else 1.0
 
@@ -345,8 +346,8 @@ def missed_loads(table, shape, detection_rate, z_gamma, t_poisson, z_poisson):
 
 
 @kernel
-def draw_missed_loads(table, shape, known, detection_rate, z_gamma, t_poisson, z_poisson, out):
-    """Write `missed_loads` of every draw: all arrays (d,), `out` in place; `known` says that `shape` is the same in every draw."""
+def draw_missed_loads(table, tail, shape, known, detection_rate, z_gamma, z_poisson, out):
+    """Write `missed_loads` of every draw: arrays (d,), `out` in place; `known`: `shape` is the same in every draw; `tail`: normal tails."""
     n = out.size
     mean = np.empty(n)
     if known and shape[0] <= 0.0:
@@ -362,7 +363,7 @@ def draw_missed_loads(table, shape, known, detection_rate, z_gamma, t_poisson, z
         out[i] = _poisson_by_expansion(mean[i], z_poisson[i])
     for i in range(n):
         if mean[i] < _POISSON_SEARCH:
-            out[i] = poisson(mean[i], t_poisson[i], z_poisson[i])
+            out[i] = poisson(mean[i], normal_tail(tail, z_poisson[i]), z_poisson[i])
     for i in range(n):
         out[i] = out[i] if shape[i] > 0.0 else 0.0
 

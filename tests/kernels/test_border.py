@@ -192,13 +192,14 @@ def test_a_range_of_points_in_parts_is_the_same_range():
 
 def averages(mean, cv, loads, n):
     directions, shift = streams.sobol_scrambles(np.uint64(8), 0, streams.sobol_directions(2))
-    source = border.Source(np.uint64(8), 0, 1, directions, shift, np.arange(2), np.zeros(2, np.uint64))
+    source = border.Source(np.uint64(8), 0, directions, shift, np.arange(2), np.zeros(2, np.uint64))
     tables = border.Tables(
         counts.gamma_table(), quantiles.normal_score_table(), quantiles.normal_tail_table(), counts.load_sums(0.0, 0.0, np.inf)
     )
-    out, limited = np.empty(n), np.zeros(n, np.bool_)
+    z, out, limited = np.empty(n), np.empty(n), np.zeros(n, np.bool_)
+    border.draw_scores(source, tables, 0, 0, np.empty(n), z)
     mean, cv, loads = (np.full(n, number) for number in (mean, cv, loads))
-    border.draw_average_purity(tables, source, 0, 0, mean, cv, np.ones(n), loads, limited, out)
+    border.draw_average_purity(tables, source, 0, 0, z, mean, cv, np.ones(n), loads, limited, out)
     return out, limited
 
 

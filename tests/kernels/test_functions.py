@@ -40,9 +40,7 @@ def source_of(names, sobol):
     directions, shift = streams.sobol_scrambles(np.uint64(SEED), 3, directions)
     stream = np.array([streams.stream_id(name) for name in names], np.uint64)
     dimension = np.arange(len(names)) if sobol else np.full(len(names), -1)
-    return border.Source(
-        seed=np.uint64(SEED), replicate=3, replicates=16, directions=directions, shift=shift, dimension=dimension, stream=stream
-    )
+    return border.Source(seed=np.uint64(SEED), replicate=3, directions=directions, shift=shift, dimension=dimension, stream=stream)
 
 
 def arguments(inputs, source, first, n):
