@@ -345,6 +345,24 @@ def test_t_tails(df):
     np.testing.assert_array_equal(far, [-quantiles.SMALLEST_TAIL] * 2)
 
 
+def test_a_whole_lane_has_the_bits_of_one_draw_at_a_time():
+    t = np.concatenate([folded(N // 4), np.linspace(-9.0, 9.0, 37)])  # also what is out of range
+    for name in ("many steps", "gamma"):
+        table = distributions.inverse_table(distributions.law(LAWS[name]))
+        low, high, first = table.support_low[0], table.support_high[0], table.first_cell[0]
+        one = [quantiles.evaluate(table.coefficients, table.child, low, high, first, v) for v in t]
+        np.testing.assert_array_equal(looked_up(table, t), one)
+    z = np.concatenate([applied(scores, quantiles.normal_score_table(), t), [0.0, -0.0, 40.0, -1e300, np.inf, -np.inf]])
+    np.testing.assert_array_equal(applied(quantiles.normal_scores, quantiles.normal_score_table(), t), z[: t.size])
+    for many, one, table in (
+        (quantiles.normal_tails, normal_tails, [quantiles.normal_tail_table()]),
+        (quantiles.t_tails, t_tails, [quantiles.t_tail_table(3.0), 3.0]),
+    ):
+        before = z.copy()
+        np.testing.assert_array_equal(applied(many, *table, z), applied(one, *table, z))
+        np.testing.assert_array_equal(z, before)
+
+
 @given(smooth_laws())
 def test_tables_are_small_and_do_not_depend_on_a_cache(spec):
     law = distributions.law(spec)
