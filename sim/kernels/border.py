@@ -24,7 +24,7 @@ from .counts import (
     log_gamma_ratios,
 )
 from .jit import inlined, kernel
-from .quantiles import evaluate, normal_score, normal_tail, t_tail
+from .quantiles import evaluate_many, normal_score, normal_scores, normal_tails, t_tails
 from .streams import fill_philox, fill_sobol
 from .summaries import lane_sums, update
 
@@ -212,21 +212,19 @@ def draw_inputs(inputs, tables, source, first, uniform, score, scale, x):
             x[p, :n] = inputs.constant[p]
         elif inputs.component[p] < 0:
             fill(source, inputs.slot[p], first, uniform)
-            for i in range(n):
-                x[p, i] = evaluate(inputs.coefficients, inputs.child, inputs.low[p], inputs.high[p], inputs.first[p], uniform[i])
+            evaluate_many(inputs.coefficients, inputs.child, inputs.low[p], inputs.high[p], inputs.first[p], uniform, x[p, :n])
     for k in range(inputs.df.size):
         start = inputs.member_start[k]
         size = inputs.member_start[k + 1] - start
         for m in range(size):
             fill(source, inputs.slot[inputs.member[start + m]], first, uniform)
-            for i in range(n):
-                score[m, i] = normal_score(tables.score, uniform[i])
+            normal_scores(tables.score, uniform, score[m, :n])
         df = inputs.df[k]
         if df > 0.0:
             fill(source, inputs.chi_slot[k], first, uniform)
+            evaluate_many(inputs.coefficients, inputs.child, inputs.chi_low[k], inputs.chi_high[k], inputs.chi_first[k], uniform, scale)
             for i in range(n):
-                chi = evaluate(inputs.coefficients, inputs.child, inputs.chi_low[k], inputs.chi_high[k], inputs.chi_first[k], uniform[i])
-                scale[i] = sqrt(df / chi)
+                scale[i] = sqrt(df / scale[i])
         for m in range(size - 1, -1, -1):  # from the last: row m needs the scores of the rows before it as they were
             row = inputs.factor_start[k] + m * (m + 1) // 2
             dependent = score[m]
@@ -241,12 +239,14 @@ def draw_inputs(inputs, tables, source, first, uniform, score, scale, x):
                         dependent[i] += weight * other[i]
         for m in range(size):
             p = inputs.member[start + m]
-            for i in range(n):
-                if df > 0.0:
-                    t = t_tail(inputs.t_tables[k], df, score[m, i] * scale[i])
-                else:
-                    t = normal_tail(tables.tail, score[m, i])
-                x[p, i] = evaluate(inputs.coefficients, inputs.child, inputs.low[p], inputs.high[p], inputs.first[p], t)
+            dependent = score[m, :n]
+            if df > 0.0:
+                for i in range(n):
+                    dependent[i] *= scale[i]
+                t_tails(inputs.t_tables[k], df, dependent, uniform)
+            else:
+                normal_tails(tables.tail, dependent, uniform)
+            evaluate_many(inputs.coefficients, inputs.child, inputs.low[p], inputs.high[p], inputs.first[p], uniform, x[p, :n])
 
 
 @kernel
