@@ -210,28 +210,47 @@ def _extremes(draws):
 
 
 @kernel
+def _places_within(draws, least, greatest, lowest, bins, zero, place):
+    """Write the place of every draw to `place` (d,) uint32 for a summary of origin 0; return whether all lie in [least, greatest].
+
+    With least >= 0 no sign, NaN or infinity can matter then, and a place takes a third of the operations: 0.2 ns a draw, where `_place`
+    and `_extremes` take 0.5 together. If not all lie there, `place` holds nothing of use.
+    """
+    outside = 0
+    for i in range(draws.size):
+        v = draws[i]
+        outside |= 0 if least <= v and v <= greatest else 1
+        step = min(max((np.float64(v).view(np.int64) >> _CELL_SHIFT) - lowest, 0), bins - 1) + 1
+        place[i] = np.uint32(zero + (0 if v == 0.0 else step))
+    return outside == 0
+
+
+@kernel
 def update(layout, state, j, draws):
     """Count `draws` (d,) float64 in summary j; NaN and infinities are counted apart.
 
-    One summary takes a whole lane at a time, so that its bins stay in the first-level cache: 1.0 ns a draw, 2 ns with atoms.
+    One summary takes a whole lane at a time, so that its bins stay in the first-level cache: 0.6 ns a draw once the extremes rest, 1.2
+    where they move or draws are negative, 1 more with atoms.
     """
     n = draws.size
     origin = layout.origin[j]
     lowest = layout.lowest[j]
     bins = layout.bins[j]
     zero = layout.zero[j]
+    extremes = state.extremes
+    place = np.empty(n, np.uint32)
+    plain = origin == 0.0 and 0.0 <= extremes[j, 0] <= extremes[j, 1]
+    if not (plain and _places_within(draws, extremes[j, 0], extremes[j, 1], lowest, bins, zero, place)):
+        for i in range(n):
+            place[i] = np.uint32(_place(draws[i], origin, lowest, bins, zero))
+        least, greatest = _extremes(draws)
+        if least <= greatest:
+            extremes[j, 0] = min(extremes[j, 0], np.int64(least ^ ((least >> 63) & _MAGNITUDE)).view(np.float64))
+            extremes[j, 1] = max(extremes[j, 1], np.int64(greatest ^ ((greatest >> 63) & _MAGNITUDE)).view(np.float64))
     start = np.uint64(layout.offset[j])
-    place = np.empty(n, np.uint64)
-    for i in range(n):
-        place[i] = np.uint64(_place(draws[i], origin, lowest, bins, zero))
-    least, greatest = _extremes(draws)
     counts = state.counts
     for i in range(n):
         counts[start + place[i]] += 1
-    if least <= greatest:
-        extremes = state.extremes
-        extremes[j, 0] = min(extremes[j, 0], np.int64(least ^ ((least >> 63) & _MAGNITUDE)).view(np.float64))
-        extremes[j, 1] = max(extremes[j, 1], np.int64(greatest ^ ((greatest >> 63) & _MAGNITUDE)).view(np.float64))
     if layout.mode[j] != CONTINUOUS:
         start = np.uint64(layout.detail[j])
         atom = layout.atom

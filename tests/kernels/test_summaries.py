@@ -274,6 +274,24 @@ def test_draws_outside_the_pilots_window_are_counted_in_its_edge_bins():
     np.testing.assert_allclose(found, np.quantile(pilot, P), rtol=0.05)
 
 
+@pytest.mark.parametrize("odd", [[], [0.0], [-0.0], [np.nan], [np.inf], [-np.inf], [-1e-300], [5e-324], [1e300], [0.0, 7.0, -3.0, np.nan]])
+@pytest.mark.parametrize("origin_zero", [True, False])
+def test_the_short_way_of_a_lane_within_the_extremes_is_the_long_way(odd, origin_zero):
+    # lane by lane most draws lie within what has been seen; all in one call none do at first, and nothing is known of the extremes
+    draws = np.random.default_rng(5).lognormal(0.0, 1.0, 6 * LANE)
+    if odd:
+        draws[4 * LANE : 5 * LANE : 7] = np.resize(odd, draws[4 * LANE : 5 * LANE : 7].size)
+    draws[LANE : 2 * LANE : 50] = 0.0
+    layout = summaries.plan_layout(draws[np.newaxis, :LANE], origin_zero)
+    place = np.empty(draws.size, np.int64)
+    summaries.locate(layout, 0, draws, place)
+    state, finite = summaries.new_state(layout), draws[np.isfinite(draws)]
+    for start in range(0, draws.size, LANE):
+        summaries.update(layout, state, 0, draws[start : start + LANE])
+    np.testing.assert_array_equal(state.counts, np.bincount(place, minlength=state.counts.size))
+    np.testing.assert_array_equal(state.extremes[0], [finite.min(), finite.max()])
+
+
 def test_one_summary_does_not_write_into_its_neighbours():
     rng = np.random.default_rng(13)
     pilots = np.stack([rng.normal(0.0, 1.0, 500), rng.poisson(3.0, 500).astype(float), rng.lognormal(0.0, 1.0, 500)])
