@@ -8,6 +8,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from importlib import metadata
 from typing import Any
 
@@ -193,6 +194,7 @@ def numbers_digest(tree: xr.DataTree) -> str:
     return digest.hexdigest()
 
 
+@cache
 def _version(library: str) -> str:
     try:
         return metadata.version(library)
@@ -200,6 +202,7 @@ def _version(library: str) -> str:
         return "unknown"
 
 
+@cache
 def _cpu_model() -> str:
     """Return the processor's name as the system gives it; platform.processor() is empty or only an architecture on most Linux systems."""
     with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
