@@ -5,13 +5,18 @@ Letters: x = inputs, S = outputs, d = draws of one block.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
+import numba
 import numpy as np
 
 from .border import LANE, Inputs, Source, draw_inputs
 from .jit import kernel
 from .summaries import Layout, State, lane_sums, update
+
+LOOP = numba.types.void(numba.float64[:, ::1], numba.float64[:, ::1])
+"""Signature of a compiled function's loop: arguments (x, d), outputs (S, d) in place."""
 
 
 class Scores(NamedTuple):
@@ -58,3 +63,56 @@ def summarise_outputs(outputs: np.ndarray, layout: Layout, state: State, sums: n
             draws = outputs[s, lane * lane_size : (lane + 1) * lane_size]
             update(layout, state, s, draws)
             sums[s, lane, 0], sums[s, lane, 1] = lane_sums(draws, layout.centre[s])
+
+
+@kernel
+def whole_block(
+    loop: Callable[[np.ndarray, np.ndarray], None],
+    inputs: Inputs,
+    tables: Scores,
+    source: Source,
+    first: int,
+    n_draws: int,
+    layout: Layout,
+    state: State,
+    sums: np.ndarray,
+) -> None:
+    """Draw the arguments of points first .. first + d - 1, call `loop` and summarise its outputs, lane by lane.
+
+    loop                 writes outputs (S, d) of arguments (x, d); see `whole_block_of`
+    n_draws              d, a power of two, or a multiple of LANE
+    sums (S, lanes, 2)   as `summarise_outputs`
+
+    The numbers are those of `draw_arguments` and `summarise_outputs`, but nothing of a lane leaves the second-level cache: ten arguments
+    and eight outputs in 24 ns a draw, where whole blocks take 31.
+    """
+    lane_size = min(LANE, n_draws)
+    largest = 1
+    for k in range(inputs.df.size):
+        largest = max(largest, inputs.member_start[k + 1] - inputs.member_start[k])
+    x = np.empty((inputs.slot.size, lane_size))
+    outputs = np.empty((sums.shape[0], lane_size))
+    score = np.empty((largest, lane_size))
+    uniform = np.empty(lane_size)
+    scale = np.empty(lane_size)
+    for lane in range(sums.shape[1]):
+        draw_inputs(inputs, tables, source, first + lane * lane_size, uniform, score, scale, x)
+        loop(x, outputs)
+        for s in range(sums.shape[0]):
+            update(layout, state, s, outputs[s])
+            sums[s, lane, 0], sums[s, lane, 1] = lane_sums(outputs[s], layout.centre[s])
+
+
+def whole_block_of(
+    inputs: Inputs, tables: Scores, source: Source, first: int, n_draws: int, layout: Layout, state: State, sums: np.ndarray
+) -> Callable[..., None]:
+    """Return `whole_block` as machine code for arguments of these types, and any loop that was compiled with the signature `LOOP`.
+
+    The loop comes as a pointer, so that `whole_block` is compiled once for all functions and kept: two seconds for each otherwise.
+    Finding the types of the arguments takes a millisecond, a call 30 us.
+    """
+    if not hasattr(whole_block, "compile"):  # Numba's JIT is off
+        return whole_block
+    types = map(numba.typeof, (inputs, tables, source, first, n_draws, layout, state, sums))
+    found: Callable[..., None] = whole_block.compile(numba.types.void(numba.types.FunctionType(LOOP), *types))
+    return found

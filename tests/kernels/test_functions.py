@@ -101,3 +101,35 @@ def test_outputs_reach_their_own_summaries(n):
             assert tuple(sums[s, k]) == summaries.lane_sums(outputs[s, k * lane : (k + 1) * lane], layout.centre[s])
     for found, expected in zip(state, alone, strict=True):
         np.testing.assert_array_equal(found, expected)
+
+
+def loop(x, out):
+    for i in range(x.shape[1]):
+        out[0, i] = x[0, i] * x[1, i] + x[3, i]
+        out[1, i] = np.nan if x[0, i] > 9.0 else -x[3, i]
+
+
+def failing(x, out):
+    if x[0, 0] > 0.0:
+        raise ValueError("this one")
+
+
+@pytest.mark.parametrize("df", [0.0, 3.0])
+@pytest.mark.parametrize("n", [1, 64, 4 * border.LANE if COMPILED else border.LANE])
+def test_a_block_in_one_loop_is_its_steps(df, n):
+    inputs, names = inputs_of(df)
+    source = source_of(names, True)
+    x = arguments(inputs, source, 2 * n, n)
+    outputs = np.empty((2, n))
+    loop(x, outputs)
+    layout = summaries.plan_layout(outputs)
+    states = [summaries.new_state(layout) for _ in range(2)]
+    sums = np.full((2, 2, max(n // border.LANE, 1), 2), np.nan)
+    functions.summarise_outputs(outputs, layout, states[0], sums[0])
+    block = functions.whole_block_of(inputs, TABLES, source, 2 * n, n, layout, states[1], sums[1])
+    block(numba.njit(functions.LOOP)(loop), inputs, TABLES, source, 2 * n, n, layout, states[1], sums[1])
+    for found, expected in zip(states[1], states[0], strict=True):
+        np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(sums[1], sums[0])
+    with pytest.raises(ValueError, match="this one"):
+        block(numba.njit(functions.LOOP)(failing), inputs, TABLES, source, 2 * n, n, layout, states[1], sums[1])
