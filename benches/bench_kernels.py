@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 from numpy.random import Generator, Philox
 
-from sim import distributions
+from sim import elicitation
 from sim.inputs import compile_inputs
 from sim.kernels import counts, functions, quantiles, streams
 from sim.kernels.border import LANE
@@ -75,7 +75,7 @@ def measure(effort: Effort) -> Measures:
     contenders = {"uniform of NumPy's Philox": Contender(lambda: rng.random(out=buffer), n)}
     tables = functions.Scores(score=quantiles.normal_score_table(), tail=quantiles.normal_tail_table())
     for name, spec in LAWS.items():
-        inputs, slot_names = compile_inputs({"x": distributions.law(spec)})
+        inputs, slot_names = compile_inputs({"x": elicitation.law(spec)})
         for sampler in ("philox", "sobol"):
             uniforms, out = source(slot_names, sampler), np.empty((1, n))
             contenders[f"{name}, {sampler}"] = Contender(partial(functions.draw_arguments, inputs, tables, uniforms, 0, out), n)

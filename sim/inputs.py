@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from . import distributions
+from . import distributions, elicitation
 from .dependence import Component, factor
 from .kernels import border, quantiles
 
@@ -64,7 +64,7 @@ def compile_inputs(
         factor_start.append(factor_start[-1] + rows.size)
         chi_table.append(len(tables))
         chi_law = {"kind": "gamma", "shape": max(component.df, 1.0) / 2.0, "scale": 2.0}
-        tables.append(distributions.inverse_table(distributions.law(chi_law)))
+        tables.append(distributions.inverse_table(elicitation.law(chi_law)))
 
     packed = quantiles.pack(tables)
     pad = np.zeros(len(constants))

@@ -16,7 +16,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.sparse import csgraph
 
-from . import distributions
+from . import distributions, elicitation
 from .dependence import Component, ParameterDraw, components
 from .errors import Problem, ScenarioError, SimError
 from .inputs import compile_inputs
@@ -140,8 +140,8 @@ def _read_laws(parameters: object, problems: list[Problem]) -> dict[str, distrib
             problems.append(Problem(path=("parameters",), came=f"{name!r} is no name", allowed="names are those of Python variables"))
             continue
         try:
-            laws[name] = distributions.law(spec)
-        except distributions.LawError as error:
+            laws[name] = elicitation.law(spec)
+        except elicitation.LawError as error:
             problems += [problem.at(prefix=("parameters", name)) for problem in error.problems]
     return laws
 
@@ -636,7 +636,7 @@ def _tree(
     attributes = {
         "title": f"{', '.join(names)} of {called.name}",
         "function": called.name,
-        "parameters": json.dumps({name: distributions.as_mapping(law) for name, law in laws.items()}),
+        "parameters": json.dumps({name: elicitation.as_mapping(law) for name, law in laws.items()}),
         "correlation": json.dumps([[*pair, float(r)] for pair, r in correlation.items()]),
         "copula": copula if df is None else f"{copula}, df = {df:g}",
     }

@@ -17,7 +17,8 @@ from typing import Any
 
 import tomli_w
 
-from .distributions import Law, LawError, as_mapping, cdf, law, support
+from .distributions import Law, cdf, support
+from .elicitation import LawError, as_mapping, law
 from .errors import EvidenceError, Problem, ScenarioError
 from .evidence import FORMS, Row, check_rows, read_table, row_as_mapping, row_from_mapping
 from .limits import MAX_PROBLEMS

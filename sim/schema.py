@@ -105,7 +105,7 @@ class _Truncated(_Table):
 
 
 def _one_of(first: str, second: str) -> ConfigDict:
-    """Say in the JSON Schema what `distributions.law` enforces: exactly one way to give a two-parameter law, and that one whole."""
+    """Say in the JSON Schema what `elicitation.law` enforces: exactly one way to give a two-parameter law, and that one whole."""
     pairs = dict.fromkeys([(first, second), ("mean", "sd"), ("interval", "probability")])
     together: dict[str, Any] = {one: [other] for pair in pairs for one, other in (pair, pair[::-1])}
     return ConfigDict(json_schema_extra={"oneOf": [{"required": list(pair)} for pair in pairs], "dependentRequired": together})

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sim import distributions
+from sim import elicitation
 from sim.evidence import Row
 from sim.kernels import border, streams, summaries
 from sim.model import ABSENT, ZERO, Model, compile_model
@@ -24,7 +24,7 @@ def block(name: str, distribution: Any, **keys: Any) -> Parameter:
     """Return one parameter block; a number is a constant, a selector may be one label, the id follows from the selectors."""
     selectors = {d: (keys.pop(d),) if isinstance(keys.get(d), str) else keys.pop(d, None) for d in DIMENSIONS}
     labels = [label for d in DIMENSIONS for label in selectors[d] or ()]
-    law = distributions.law(distribution, PARAMETERS[name].unit)
+    law = elicitation.law(distribution, PARAMETERS[name].unit)
     return Parameter(**{"id": f"{name}[{','.join(labels)}]" if labels else name, "name": name, "law": law, **selectors, **keys})
 
 

@@ -10,7 +10,7 @@ import mpmath
 import numpy as np
 from scipy import integrate, optimize, special, stats
 
-from sim import distributions
+from sim import distributions, elicitation
 from sim.kernels import counts, quantiles, streams
 from sim.model import compile_model
 from sim.records import PARAMETERS, QUANTITIES
@@ -301,7 +301,7 @@ def draw_inputs(scenario, n):
         if a in linked and df is None:
             t = [quantiles.normal_tail(quantiles.normal_tail_table(), z) for z in scores[a]]
         elif a in linked:
-            chi_square = distributions.law({"kind": "gamma", "shape": df / 2.0, "scale": 2.0})
+            chi_square = elicitation.law({"kind": "gamma", "shape": df / 2.0, "scale": 2.0})
             chi = _inverse(chi_square, _folded(scenario, f"chi-square:{ids[linked[0]]}", n))
             t = [quantiles.t_tail(quantiles.t_tail_table(df), df, z * math.sqrt(df / c)) for z, c in zip(scores[a], chi, strict=True)]
         x[name] = np.full(n, distributions.support(wanted[name].law)[0]) if name in certain else _inverse(wanted[name].law, t)

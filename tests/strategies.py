@@ -99,11 +99,11 @@ def atomic_laws():
 @st.composite
 def laws(draw):
     """Mappings of any law: smooth, atomic, mixed, and cut where at least a thousandth remains."""
-    from sim import distributions
+    from sim import distributions, elicitation
 
     spec = draw(st.one_of(smooth_laws(), atomic_laws(), mixtures()))
     if draw(st.booleans()):
-        law = distributions.law(spec)
+        law = elicitation.law(spec)
         p = draw(st.sampled_from([(0.0, 0.5), (1e-6, 1.0), (0.3, 0.9), (0.99, 1.0), (0.001, 0.002)]))
         lower, upper = (float(x) for x in distributions.ppf(law, p))
         if lower < upper:  # else the cut would fall within one atom

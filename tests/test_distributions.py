@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from scipy import stats
 from strategies import laws, smooth_laws
 
-from sim import distributions
-from sim.distributions import LawError, as_mapping, cdf, index_at_infinity, index_at_zero, isf, law, ppf, sf, support
+from sim import distributions, elicitation
+from sim.distributions import cdf, index_at_infinity, index_at_zero, isf, ppf, sf, support
+from sim.elicitation import LawError, as_mapping, law
 from sim.errors import ScenarioError
 
 INF = math.inf
@@ -243,7 +244,7 @@ def test_all_problems_come_at_once():
 
 def test_mixtures_nest_only_so_deep():
     spec = 0.5
-    for _ in range(distributions.DEEPEST + 1):
+    for _ in range(elicitation.DEEPEST + 1):
         spec = of("mixture", components=[spec], weights=[1])
     assert law(spec["components"][0])
     for _ in range(500):
@@ -257,7 +258,7 @@ anything = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["mean", "sd", "low", "values", "weights", "name"]), inner),
     max_leaves=6,
 )
-keys = sorted({key for names in distributions.NATURAL.values() for key in names} | {"interval", "probability", "lower", "upper", "mode"})
+keys = sorted({key for names in elicitation.NATURAL.values() for key in names} | {"interval", "probability", "lower", "upper", "mode"})
 
 
 @given(
@@ -265,7 +266,7 @@ keys = sorted({key for names in distributions.NATURAL.values() for key in names}
         anything,
         st.builds(
             lambda kind, rest: rest | {"kind": kind},
-            st.sampled_from([*distributions.NATURAL]),
+            st.sampled_from([*elicitation.NATURAL]),
             st.dictionaries(st.sampled_from(keys), anything),
         ),
     )
@@ -443,5 +444,5 @@ def test_the_mass_of_a_truncation_is_renormalised_not_clipped():
 
 
 def test_reading_a_law_loads_no_unit_library():
-    code = "import sys; from sim.distributions import law; law(0.5); sys.exit('pint' in sys.modules)"
+    code = "import sys; from sim.elicitation import law; law(0.5); sys.exit('pint' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

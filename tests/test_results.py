@@ -21,7 +21,7 @@ import pytest
 import tomli_w
 import xarray as xr
 
-from sim import distributions, results
+from sim import elicitation, results
 from sim.dependence import ParameterDraw
 from sim.errors import ResultError
 from sim.evidence import Row
@@ -65,7 +65,7 @@ def make_scenario(**changes: object) -> Scenario:
             },
         ],
     }
-    laws = [distributions.law(block["distribution"], "1") for block in document["parameter"]]  # type: ignore[index]
+    laws = [elicitation.law(block["distribution"], "1") for block in document["parameter"]]  # type: ignore[index]
     rows = tuple(
         Row(corridor=corridor, period=period, form="powder", n_events=n_events, amount=10.0, unit="kg")
         for corridor, period, n_events in (

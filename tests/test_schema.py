@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 
-from sim.distributions import ELICITED, NATURAL
+from sim.elicitation import ELICITED, NATURAL
 from sim.errors import Problem
 from sim.evidence import COLUMNS, FORMS
 from sim.records import PARAMETERS

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sim import distributions
+from sim import distributions, elicitation
 from sim.dependence import Component, ParameterDraw
 from sim.inputs import compile_inputs
 from sim.kernels import border, functions, quantiles, streams, summaries
@@ -20,10 +20,10 @@ N = 3 * border.LANE + 17 if COMPILED else border.LANE + 17
 SEED = 77
 
 LAWS = {
-    "b": distributions.law({"kind": "gamma", "shape": 2.0, "scale": 3.0}),
-    "a": distributions.law({"kind": "normal", "mean": 5.0, "sd": 2.0}),
-    "fixed": distributions.law(2.5),
-    "c": distributions.law({"kind": "uniform", "low": -1.0, "high": 1.0}),
+    "b": elicitation.law({"kind": "gamma", "shape": 2.0, "scale": 3.0}),
+    "a": elicitation.law({"kind": "normal", "mean": 5.0, "sd": 2.0}),
+    "fixed": elicitation.law(2.5),
+    "c": elicitation.law({"kind": "uniform", "low": -1.0, "high": 1.0}),
 }
 R = np.array([[1.0, 0.7, 0.2], [0.7, 1.0, 0.0], [0.2, 0.0, 1.0]])
 TABLES = functions.Scores(score=quantiles.normal_score_table(), tail=quantiles.normal_tail_table())

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from strategies import FOLDED_EDGES, folded_uniforms, laws, smooth_laws
 
-from sim import distributions
+from sim import distributions, elicitation
 from sim.kernels import quantiles
 from sim.kernels.jit import kernel
 
@@ -107,7 +107,7 @@ UNRESOLVED = {  # scipy's far tails are differences from 1
 
 @pytest.mark.parametrize("name", LAWS)
 def test_a_table_holds_its_law_in_both_tails(name):
-    law = distributions.law(LAWS[name])
+    law = elicitation.law(LAWS[name])
     t = folded(N)
     x = looked_up(distributions.inverse_table(law), t)
     assert miss(law, t, x) < TOLERANCE
@@ -120,7 +120,7 @@ def test_a_table_holds_its_law_in_both_tails(name):
 
 @pytest.mark.parametrize("name", UNRESOLVED)
 def test_a_tail_that_scipy_does_not_resolve_is_held(name):
-    law = distributions.law(UNRESOLVED[name])
+    law = elicitation.law(UNRESOLVED[name])
     t = folded(min(N, 2_000))
     table = distributions.inverse_table(law)
     x = looked_up(table, t)
@@ -136,7 +136,7 @@ def test_a_tail_that_scipy_does_not_resolve_is_held(name):
 def test_smooth_laws_are_a_tenth_of_the_tolerance():
     t = folded(N)
     for name in ("normal", "beta", "gamma", "two normals"):
-        law = distributions.law(LAWS[name])
+        law = elicitation.law(LAWS[name])
         x = looked_up(distributions.inverse_table(law), t)
         p = np.where(t > 0, distributions.cdf(law, x), distributions.sf(law, x))
         edges = np.abs(t) < quantiles.SMALLEST_TAIL
@@ -145,7 +145,7 @@ def test_smooth_laws_are_a_tenth_of_the_tolerance():
 
 @given(st.data())
 def test_any_law(data):
-    law = distributions.law(data.draw(laws()))
+    law = elicitation.law(data.draw(laws()))
     table = distributions.inverse_table(law)
     t = np.array(data.draw(st.lists(folded_uniforms(), min_size=1, max_size=40)))
     x = looked_up(table, t)
@@ -159,13 +159,13 @@ def test_any_law(data):
 def test_steps_are_exact_to_the_bit(data):
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
     values = rng.lognormal(0.0, 3.0, data.draw(st.integers(1, 30)))
-    law = distributions.law({"kind": "empirical", "values": list(values)})
+    law = elicitation.law({"kind": "empirical", "values": list(values)})
     x = looked_up(distributions.inverse_table(law), folded(100, seed=data.draw(st.integers(0, 99))))
     assert np.isin(x, values).all()
 
 
 def test_a_gap_is_never_bridged():
-    law = distributions.law(GAPS)
+    law = elicitation.law(GAPS)
     x = looked_up(distributions.inverse_table(law), folded(N))
     assert not ((x > 1.0) & (x < 2.0)).any()
     near = 1.0 / 3.0 + np.linspace(-1e-7, 1e-7, 400)
@@ -177,14 +177,14 @@ def test_a_gap_is_never_bridged():
 
 @pytest.mark.parametrize("name", ["beta", "cut at 0", "steps", "gaps and an atom", "steep gamma"])
 def test_evaluate_is_its_slow_twin(name):
-    table = distributions.inverse_table(distributions.law(LAWS[name]))
+    table = distributions.inverse_table(elicitation.law(LAWS[name]))
     t = folded(40)
     slow = [oracles.evaluate(table.coefficients, table.child, table.support_low[0], table.support_high[0], 0, u) for u in t]
     np.testing.assert_allclose(looked_up(table, t), slow, rtol=1e-14, atol=1e-300)
 
 
 def test_packed_tables_are_the_tables():
-    tables = [distributions.inverse_table(distributions.law(LAWS[name])) for name in ("steps", "normal", "cut at 0", "steep gamma")]
+    tables = [distributions.inverse_table(elicitation.law(LAWS[name])) for name in ("steps", "normal", "cut at 0", "steep gamma")]
     packed = quantiles.pack(tables)
     t = folded(100)
     for i, table in enumerate(tables):
@@ -193,7 +193,7 @@ def test_packed_tables_are_the_tables():
 
 
 def test_both_ends_and_the_middle():
-    table = distributions.inverse_table(distributions.law(LAWS["normal"]))
+    table = distributions.inverse_table(elicitation.law(LAWS["normal"]))
     x = looked_up(table, np.array([2.0**-54, 5e-324, 0.0, -(2.0**-54), -5e-324, 0.5, -0.5]))
     end = stats.norm.isf(2.0**-54)
     np.testing.assert_allclose(x, [-end, -end, -end, end, end, 0.0, 0.0], rtol=1e-9, atol=1e-12)
@@ -234,8 +234,8 @@ def faulty_table(law, ppf, isf):
 
 @pytest.mark.parametrize("name", ["cut at 0", "cut on both sides", "cut lognormal", "cut gamma"])
 def test_clipping_instead_of_truncating_is_seen(name):
-    law = distributions.law(LAWS[name])
-    whole = distributions.law({key: part for key, part in LAWS[name].items() if key not in ("lower", "upper")})
+    law = elicitation.law(LAWS[name])
+    whole = elicitation.law({key: part for key, part in LAWS[name].items() if key not in ("lower", "upper")})
     low, high = distributions.support(law)
     clipped = faulty_table(
         law, lambda p: np.clip(distributions.ppf(whole, p), low, high), lambda q: np.clip(distributions.isf(whole, q), low, high)
@@ -246,14 +246,14 @@ def test_clipping_instead_of_truncating_is_seen(name):
 
 @pytest.mark.parametrize("at", [1e-2, 1e-4, 1e-9])
 def test_a_clipped_tail_is_seen(at):
-    law = distributions.law(LAWS["lognormal"])
+    law = elicitation.law(LAWS["lognormal"])
     clipped = faulty_table(law, lambda p: distributions.ppf(law, p), lambda q: distributions.isf(law, np.maximum(q, at)))
     t = folded(100)
     assert miss(law, t, looked_up(clipped, t)) > 0.1
 
 
 def test_a_wrong_spread_a_dent_and_a_fall_are_seen():
-    law = distributions.law(LAWS["normal"])
+    law = elicitation.law(LAWS["normal"])
     table = distributions.inverse_table(law)
     t = folded(N)
     assert miss(law, t, looked_up(table, t) * (1 + 1e-5)) > TOLERANCE
@@ -267,7 +267,7 @@ def test_a_wrong_spread_a_dent_and_a_fall_are_seen():
 
 def test_a_bridged_gap_is_seen():
     """Without the splits a cell of the table runs straight across the gap."""
-    law = distributions.law(GAPS)
+    law = elicitation.law(GAPS)
     table = distributions.inverse_table(law)
     bridged = table._replace(child=np.full_like(table.child, -1))
     t = folded(N)
@@ -365,7 +365,7 @@ def test_a_whole_lane_has_the_bits_of_one_draw_at_a_time():
 
 @given(smooth_laws())
 def test_tables_are_small_and_do_not_depend_on_a_cache(spec):
-    law = distributions.law(spec)
+    law = elicitation.law(spec)
     first = distributions.inverse_table(law)
     second = distributions.inverse_table.__wrapped__(law)
     assert first.coefficients.tobytes() == second.coefficients.tobytes()
