@@ -7,8 +7,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .cbp import import_cbp
     from .errors import EvidenceError, ResultError, ScenarioError, SimError
-    from .evidence import import_cbp
     from .propagation import propagate
     from .results import credible_interval, open_result, run, save_result
     from .scenario import load_scenario
@@ -21,7 +21,7 @@ _HOME = {
     "ScenarioError": "errors",
     "SimError": "errors",
     "credible_interval": "results",
-    "import_cbp": "evidence",
+    "import_cbp": "cbp",
     "load_scenario": "scenario",
     "open_result": "results",
     "propagate": "propagation",

@@ -337,11 +337,11 @@ def import_cbp(files: tuple[Path, ...], output: Path, drug: str) -> None:
 
     CSV is one or more files of the data set Nationwide Drug Seizures, for different months.
     """
-    from . import evidence
+    from . import cbp, evidence
 
     if output.exists() and any(file.exists() and output.samefile(file) for file in files):
         raise click.BadParameter("it is one of the files to read; name another.", param_hint="--output")
-    table = evidence.import_cbp(files, drug=drug)
+    table = cbp.import_cbp(files, drug=drug)
     evidence.write_evidence(table, output)
     for report in table.attrs["reports"]:
         click.echo(report, err=True)

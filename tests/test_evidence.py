@@ -17,7 +17,7 @@ import tomli_w
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sim import evidence
+from sim import csv_file, evidence
 from sim.evidence import COLUMNS, FORMS, Row, check_rows, period_days, read_table, row_as_mapping, row_from_mapping
 from sim.units import MASS_UNITS, to_kg
 
@@ -272,7 +272,7 @@ def test_guards_against_size(tmp_path, read, monkeypatch):
     with large.open("wb") as stream:
         stream.truncate(65 * 2**20)  # sparse
     assert "65 MiB" in str(read_table(large)[1][0])
-    monkeypatch.setattr(evidence, "_MOST_ROWS", 3)
+    monkeypatch.setattr(csv_file, "_MOST_ROWS", 3)
     assert read(table(*[GOOD] * 3))[1] == []
     (problem,) = read(table(*[GOOD] * 4))[1]
     assert "more than 3 rows" in str(problem)

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sim.cbp import import_cbp
 from sim.errors import EvidenceError
-from sim.evidence import check_rows, import_cbp, read_table, write_evidence
+from sim.evidence import check_rows, read_table, write_evidence
 
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = ROOT / "scenarios" / "evidence" / "cbp.csv"
