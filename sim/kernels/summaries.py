@@ -14,6 +14,7 @@ Sums for mean and sd are floats: per lane of draws, and then a fixed binary tree
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -37,6 +38,7 @@ _MAX_OCTAVES_FROM_ZERO = 64
 _LEAST = np.int64(-0x8000000000000000)
 _ACCUMULATORS = 64
 _FIRST_BIN = 2  # in a segment, after NaN and -inf
+_AT_A_TIME = 64  # summaries planned together: 2 MB of pilot draws
 
 
 class Layout(NamedTuple):
@@ -94,50 +96,17 @@ def plan_layout(pilot: np.ndarray, origin_zero: bool = False) -> Layout:
     the origin or the extreme.
     *Mode*: WHOLE if the pilot holds at least two numbers, all of them whole and below 2^53; ATOMS if any number but the origin came twice.
     """
-    n_summaries = pilot.shape[0]
-    most = BINS_PER_OCTAVE * (_MAX_OCTAVES_FROM_ZERO if origin_zero else _MAX_OCTAVES)
-    origin = np.zeros(n_summaries)
-    centre = np.zeros(n_summaries)
-    lowest = np.zeros(n_summaries, np.int64)
-    bins = np.zeros(n_summaries, np.int64)
-    zero = np.zeros(n_summaries, np.int64)
-    mode = np.zeros(n_summaries, np.int64)
-    sizes = np.zeros(n_summaries, np.int64)
-    ties: list[tuple[np.ndarray, np.ndarray]] = []
-    ordered = np.sort(np.where(np.isfinite(pilot), pilot, np.inf) + 0.0, axis=1)
-    for j in range(n_summaries):
-        draws = ordered[j, : np.count_nonzero(np.isfinite(ordered[j]))]
-        n = draws.size
-        centre[j] = draws[n // 2] if n else 0.0
-        nonzero = draws[draws != 0.0]
-        m = nonzero.size
-        if m and not origin_zero and nonzero[m - 1 - m // 200] / 2 - nonzero[m // 200] / 2 < abs(nonzero[m // 2]) / 4:
-            origin[j] = nonzero[m // 2]
-        shifted = draws - origin[j]
-        size = np.sort(np.abs(shifted[shifted != 0.0]))
-        signed = origin[j] != 0.0 or (n > 0 and draws[0] < 0.0)
-        if size.size:
-            least = size[size.size // 1000] / 2
-            if signed:
-                least = min(least, size[size.size // 2] * 2.0**-14)
-            top = min(_cell(size[-1]) + 5 * BINS_PER_OCTAVE, _LAST_CELL + 1) // BINS_PER_OCTAVE * BINS_PER_OCTAVE
-            bottom = max(_cell(least) // BINS_PER_OCTAVE * BINS_PER_OCTAVE, top - most)
-            lowest[j], bins[j] = bottom, top - bottom
-        else:
-            lowest[j] = _cell(abs(origin[j]) or 1.0) // BINS_PER_OCTAVE * BINS_PER_OCTAVE
-            bins[j] = BINS_PER_OCTAVE
-        zero[j] = _FIRST_BIN + (bins[j] if signed else 0)
-        sizes[j] = zero[j] + bins[j] + 2
-        again = np.flatnonzero(draws[1:] == draws[:-1])
-        if n and draws[0] != draws[-1] and np.array_equal(draws, np.floor(draws)) and max(-draws[0], draws[-1]) < 2.0**53:
-            mode[j] = WHOLE
-        elif np.any(draws[again] != origin[j]):
-            mode[j] = ATOMS
-        if mode[j] != CONTINUOUS:
-            ties.append(np.unique(draws, return_counts=True))
-    offset = np.concatenate(([0], np.cumsum(sizes)))
-    detail = np.concatenate(([0], np.cumsum(np.where(mode == CONTINUOUS, 0, sizes))))
+    # Few summaries at a time and two threads: fresh pages of memory cost more than the sorting of what is in them.
+    chunks = [pilot[first : first + _AT_A_TIME] for first in range(0, max(len(pilot), 1), _AT_A_TIME)]
+    with ThreadPoolExecutor() as pool:
+        found = list(pool.map(lambda chunk: _plan_some(chunk, origin_zero), chunks))
+    origin, centre, lowest, bins, signed, mode = (np.concatenate(parts) for parts in zip(*(columns for columns, _ in found), strict=True))
+    zero = _FIRST_BIN + np.where(signed, bins, 0)
+    segment = zero + bins + 2
+    offset = np.concatenate(([0], np.cumsum(segment)))
+    detail = np.concatenate(([0], np.cumsum(np.where(mode == CONTINUOUS, 0, segment))))
     layout = Layout(origin, centre, lowest, bins, zero, offset, detail, mode, np.full(detail[-1], np.nan))
+    ties = [again for _, ties in found for again in ties]
     for j, (numbers, times) in zip(np.flatnonzero(mode), ties, strict=True):
         place = np.empty(numbers.size, np.int64)
         locate(layout, j, numbers, place)
@@ -147,8 +116,66 @@ def plan_layout(pilot: np.ndarray, origin_zero: bool = False) -> Layout:
     return layout
 
 
-def _cell(size: float) -> int:
-    return int(np.float64(size).view(np.int64)) >> _CELL_SHIFT
+def _plan_some(pilot: np.ndarray, origin_zero: bool) -> tuple[tuple[np.ndarray, ...], list[tuple[np.ndarray, np.ndarray]]]:
+    """Return (origin, centre, lowest, bins, signed, mode), each (S,), and (numbers, times) of each summary that is not CONTINUOUS."""
+    n_summaries, most = len(pilot), BINS_PER_OCTAVE * (_MAX_OCTAVES_FROM_ZERO if origin_zero else _MAX_OCTAVES)
+    ordered = np.where(np.isfinite(pilot), pilot, np.inf)
+    ordered += 0.0  # -0.0 becomes 0.0
+    ordered.sort(axis=1)
+    n = np.count_nonzero(ordered < np.inf, axis=1)
+    n_negative = np.count_nonzero(ordered < 0.0, axis=1)
+    n_zero = np.count_nonzero(ordered == 0.0, axis=1)
+    m = n - n_zero
+
+    def pick(rising: np.ndarray, index: np.ndarray) -> np.ndarray:
+        """Return element `index` (s,) of each row of `rising` (s, n); what lies beyond the ends is never used."""
+        return rising[np.arange(len(rising)), np.clip(index, 0, rising.shape[1] - 1)]
+
+    def nonzero(index: np.ndarray) -> np.ndarray:
+        return pick(ordered, np.where(index < n_negative, index, index + n_zero))
+
+    least, greatest = pick(ordered, 0 * n), pick(ordered, n - 1)
+    centre = np.where(n > 0, pick(ordered, n // 2), 0.0)
+    origin = np.zeros(n_summaries)
+    if not origin_zero:
+        with np.errstate(invalid="ignore"):  # inf - inf where there is no draw
+            narrow = nonzero(m - 1 - m // 200) / 2 - nonzero(m // 200) / 2 < np.abs(nonzero(m // 2)) / 4
+        origin = np.where((m > 0) & narrow, nonzero(m // 2), 0.0)
+    signed = (origin != 0.0) | (n_negative > 0)
+
+    # The sizes |v'| in ascending order: the draws after the zeros where none is negative and the origin is 0, else sorted again.
+    n_sizes = m.copy()
+    unlike = np.flatnonzero(signed)
+    sizes = np.abs(ordered[unlike] - origin[unlike, None])
+    sizes[sizes == 0.0] = np.inf
+    sizes.sort(axis=1)
+    n_sizes[unlike] = np.count_nonzero(sizes < np.inf, axis=1)
+
+    def size(index: np.ndarray) -> np.ndarray:
+        """Return the index-th size, or what stands for it where every draw is the origin."""
+        found = nonzero(index)
+        found[unlike] = pick(sizes, index[unlike])
+        return np.where(n_sizes > 0, found, np.where(origin != 0.0, np.abs(origin), 1.0))
+
+    inner = size(n_sizes // 1000) / 2
+    inner = np.where(signed, np.minimum(inner, size(n_sizes // 2) * 2.0**-14), inner)
+    top = np.minimum(_cells(size(n_sizes - 1)) + 5 * BINS_PER_OCTAVE, _LAST_CELL + 1) // BINS_PER_OCTAVE * BINS_PER_OCTAVE
+    bottom = np.maximum(_cells(inner) // BINS_PER_OCTAVE * BINS_PER_OCTAVE, top - most)
+    alone = n_sizes == 0
+    lowest = np.where(alone, _cells(size(n_sizes)) // BINS_PER_OCTAVE * BINS_PER_OCTAVE, bottom)
+    bins = np.where(alone, BINS_PER_OCTAVE, top - bottom)
+
+    whole = (n > 0) & (least != greatest) & (np.maximum(-least, greatest) < 2.0**53)
+    whole[whole] = np.all(ordered[whole] == np.floor(ordered[whole]), axis=1)
+    again = ordered[:, 1:]
+    twice = ((again == ordered[:, :-1]) & (again < np.inf) & (again != origin[:, None])).any(axis=1)
+    mode = np.where(whole, WHOLE, np.where(twice, ATOMS, CONTINUOUS))
+    ties = [np.unique(ordered[j, : n[j]], return_counts=True) for j in np.flatnonzero(mode)]
+    return (origin, centre, lowest, bins, signed, mode), ties
+
+
+def _cells(size: np.ndarray) -> np.ndarray:
+    return size.view(np.int64) >> _CELL_SHIFT
 
 
 def new_state(layout: Layout, pooled: bool = False) -> State:
