@@ -17,11 +17,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @cache
 def cache_folder() -> str | None:
-    """Return the folder for compiled code, or None where none can be written.
+    """Return the folder for compiled code and tables, or None where none can be written, and where nothing is compiled.
 
     Its name holds a hash of the kernels' sources, Numba's version and the CPU: Numba looks only at the file of the function itself,
     so an edited callee in another file would otherwise go unnoticed.
     """
+    if config.DISABLE_JIT:
+        return None
     digest = hashlib.sha256(f"{numba.__version__} {config.CPU_NAME} {os.uname().machine}".encode())
     for source in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(source.name.encode() + source.read_bytes())
