@@ -22,9 +22,10 @@ from .counts import (
     geometric_failures,
     log_gamma_ratio,
     log_gamma_ratios,
+    small_shapes,
 )
 from .jit import inlined, kernel
-from .quantiles import evaluate_many, normal_score, normal_scores, normal_tails, t_tails
+from .quantiles import evaluate_many, normal_scores, normal_tails, t_tails
 from .streams import fill_philox, fill_sobol
 from .summaries import lane_sums, update
 
@@ -297,8 +298,7 @@ def _row_mass(strata, x, j, r, i, t):
 def draw_scores(source, tables, slot, first, t, z):
     """Write the folded uniforms of one slot to t (d,) and their normal scores to z (d,)."""
     fill(source, slot, first, t)
-    for i in range(t.size):
-        z[i] = normal_score(tables.score, t[i])
+    normal_scores(tables.score, t, z)
 
 
 @kernel
@@ -487,10 +487,15 @@ def draw_beta(tables, source, slot, first, z, mean, concentration, out):
 
     z, mean, concentration (d,);  out (d,) in place
     """
-    if draw_beta_by_cumulants(mean, concentration, z, out) > 0:
-        work = np.empty((2, out.size))
+    n = out.size
+    which = np.empty(n, np.int64)
+    few = small_shapes(mean, concentration, which)
+    if few < n:
+        draw_beta_by_cumulants(mean, concentration, z, out)
+    if few > 0:
+        work = np.empty((2, n))
         draw_scores(source, tables, slot + 1, first, work[0], work[1])
-        draw_beta_by_gammas(tables.gamma, tables.tail, mean, concentration, z, work[1], out)
+        draw_beta_by_gammas(tables.gamma, tables.tail, mean, concentration, z, work[1], which[:few], out)
 
 
 @kernel

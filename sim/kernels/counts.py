@@ -14,6 +14,7 @@ import numpy as np
 from scipy import interpolate, special
 
 from .arithmetic import exp, log
+from .cubics import cubic_weights, cubics, patches
 from .jit import inlined, kernel
 from .kept import kept
 from .quantiles import normal_tail
@@ -39,15 +40,6 @@ _MAX_K = float(_EXACT_K << _SUM_OCTAVES)
 def _rounded(table: np.ndarray) -> np.ndarray:
     """Return `table` on a grid of 2^-40: what a different libm changes in the last bits of an entry is gone."""
     return np.round(table * 2.0**40) * 2.0**-40
-
-
-@inlined
-def cubic_weights(x):
-    """Return the four weights of the cubic through nodes -1, 0, 1, 2 at x in [0, 1)."""
-    a = x + 1.0
-    b = x - 1.0
-    c = x - 2.0
-    return -x * b * c / 6.0, a * b * c / 2.0, -a * x * c / 2.0, a * x * b / 6.0
 
 
 # --- gamma -----------------------------------------------------------------------------------------------------------------------
@@ -111,52 +103,28 @@ def log_gamma_ratio(table, shape, z):
     return total / sqrt(shape)
 
 
-@inlined
-def _gamma_cell(shape, z):
-    """Return (first of the 4 x 4 entries, place between shapes, place between scores) of the cubic patch of one look-up."""
-    bits = np.float64(min(max(shape, _GAMMA_LOW), _GAMMA_HIGH * (1.0 - 2.0**-52))).view(np.int64)
-    octave = (bits >> 52) - (1023 + _GAMMA_EXPONENT)
-    x = np.float64(bits & 0x000FFFFFFFFFFFFF) * 2.0**-48
-    i = min(max(np.int64(x), 1), 14)
-    y = (min(max(z, -Z_LIMIT), Z_LIMIT) + Z_LIMIT) * 8.0
-    j = min(max(np.int64(y), 1), _GAMMA_SCORES - 3)
-    return (16 * octave + i - 1) * _GAMMA_SCORES + j - 1, x - i, y - j
-
-
-@inlined
-def _patch(flat, first, stride, x, y):
-    """Return the cubic in x and y through the 4 x 4 entries flat[first + r stride + c]."""
-    a0, a1, a2, a3 = cubic_weights(x)
-    b0, b1, b2, b3 = cubic_weights(y)
-    k0 = np.uint64(first)  # unsigned, or every index is tested for being negative
-    k1 = k0 + np.uint64(stride)
-    k2 = k1 + np.uint64(stride)
-    k3 = k2 + np.uint64(stride)
-    one, two, three = np.uint64(1), np.uint64(2), np.uint64(3)
-    c0 = a0 * flat[k0] + a1 * flat[k1] + a2 * flat[k2] + a3 * flat[k3]
-    c1 = a0 * flat[k0 + one] + a1 * flat[k1 + one] + a2 * flat[k2 + one] + a3 * flat[k3 + one]
-    c2 = a0 * flat[k0 + two] + a1 * flat[k1 + two] + a2 * flat[k2 + two] + a3 * flat[k3 + two]
-    c3 = a0 * flat[k0 + three] + a1 * flat[k1 + three] + a2 * flat[k2 + three] + a3 * flat[k3 + three]
-    return b0 * c0 + b1 * c1 + b2 * c2 + b3 * c3
-
-
 @kernel
 def log_gamma_ratios(table, shape, z, out):
-    """Write `log_gamma_ratio` of every draw: all arrays (d,), `out` in place.
-
-    Three loops, because places and roots vectorise and look-ups do not: half the time of a single one.
-    """
+    """Write `log_gamma_ratio` of every draw: all arrays (d,), `out` in place."""
     n = out.size
-    flat = table.reshape(-1)
-    first = np.empty(n, np.int64)
-    place = np.empty((2, n))
-    for i in range(n):
-        first[i], place[0, i], place[1, i] = _gamma_cell(shape[i], z[i])
-    for i in range(n):
-        out[i] = _patch(flat, first[i], _GAMMA_SCORES, place[0, i], place[1, i])
+    first = np.empty(n, np.uint64)
+    between = np.empty(n)
     tiny = False
     for i in range(n):
+        bits = np.float64(min(max(shape[i], _GAMMA_LOW), _GAMMA_HIGH * (1.0 - 2.0**-52))).view(np.int64)
+        x = np.float64(bits & 0x000FFFFFFFFFFFFF) * 2.0**-48
+        k = min(max(np.int64(x), 1), 14)
+        first[i] = np.uint64((16 * ((bits >> 52) - (1023 + _GAMMA_EXPONENT)) + k - 1) * _GAMMA_SCORES)
+        between[i] = x - k
+    for i in range(n):
+        y = (min(max(z[i], -Z_LIMIT), Z_LIMIT) + Z_LIMIT) * 8.0
+        j = min(max(np.int64(y), 1), _GAMMA_SCORES - 3)
+        first[i] += np.uint64(j - 1)
+        out[i] = y - j
+    patches(table.reshape(-1), first, _GAMMA_SCORES, between, out)
+    for i in range(n):
         out[i] /= np.sqrt(shape[i])
+    for i in range(n):
         tiny |= shape[i] < _GAMMA_LOW
     if tiny:
         for i in range(n):
@@ -166,31 +134,27 @@ def log_gamma_ratios(table, shape, z, out):
 
 @kernel
 def log_gamma_ratios_of_one_shape(table, shape, z, out):
-    """Write `log_gamma_ratio` of one shape for every score, (d,), in place: its row of 137 scores first, then four entries a draw."""
+    """Write `log_gamma_ratio` of one shape for every score, (d,), in place: the cubics of its 137 scores first, then one for each draw."""
     row = np.empty(_GAMMA_SCORES)
     for j in range(_GAMMA_SCORES):
         row[j] = log_gamma_ratio(table, shape, j / 8.0 - Z_LIMIT)
+    cells = np.zeros((_GAMMA_SCORES, 4))
+    for j in range(1, _GAMMA_SCORES - 2):
+        a, b, c, d = row[j - 1], row[j], row[j + 1], row[j + 2]
+        cells[j, 0] = b
+        cells[j, 1] = c - a * (1.0 / 3.0) - b * 0.5 - d * (1.0 / 6.0)
+        cells[j, 2] = 0.5 * (a + c) - b
+        cells[j, 3] = (d - a) * (1.0 / 6.0) + 0.5 * (b - c)
+    cell = np.empty(out.size, np.uint64)
     for i in range(out.size):
         y = (min(max(z[i], -Z_LIMIT), Z_LIMIT) + Z_LIMIT) * 8.0
-        j = np.uint64(min(max(np.int64(y), 1), _GAMMA_SCORES - 3) - 1)
-        b0, b1, b2, b3 = cubic_weights(y - j - 1.0)
-        out[i] = b0 * row[j] + b1 * row[j + np.uint64(1)] + b2 * row[j + np.uint64(2)] + b3 * row[j + np.uint64(3)]
+        j = min(max(np.int64(y), 1), _GAMMA_SCORES - 3)
+        cell[i] = j
+        out[i] = y - j
+    cubics(cells, cell, out)
 
 
 _BETA_BY_CUMULANTS = 8.0
-
-
-@inlined
-def _log_gamma_ratio_by_cumulants(shape, z):
-    """Return log(G / shape) for shape >= 8, by Cornish and Fisher's expansion of log G; polygamma functions by their series."""
-    r = 1.0 / shape
-    variance = r * (1.0 + r * (0.5 + r * (1.0 / 6.0)))
-    sd = np.sqrt(variance)
-    g = -r * r * (1.0 + r * (1.0 + 0.5 * r)) / (variance * sd)
-    h = r * r * r * (2.0 + r * (3.0 + 2.0 * r)) / (variance * variance)
-    square = z * z
-    w = z + g * (square - 1.0) / 6.0 + z * (h * (square - 3.0) / 24.0 - g * g * (2.0 * square - 5.0) / 36.0)
-    return sd * w - r * (0.5 + r * (1.0 / 12.0))
 
 
 @inlined
@@ -223,8 +187,7 @@ def beta(table, mean, concentration, t1, z1, z2):
     t1, z1, z2      folded uniform and its normal score; a second, independent score
 
     Where both shapes reach 8, the quantile at z1 by cumulants; else G1 / (G1 + G2) with gamma quantiles at z1 and z2, right for
-    U-shaped laws too, that of a shape of 8 or more by cumulants (6e-4 in probability at 8); below a concentration of 1e-3 the limit, 1
-    with probability `mean` and else 0.
+    U-shaped laws too; below a concentration of 1e-3 the limit, 1 with probability `mean` and else 0.
     """
     if mean <= 0.0:
         return 0.0
@@ -237,57 +200,51 @@ def beta(table, mean, concentration, t1, z1, z2):
     b = concentration - a
     if min(a, b) >= _BETA_BY_CUMULANTS:
         return _beta_by_cumulants(a, b, z1)
-    first = log_gamma_ratio(table, a, z1) if a < _BETA_BY_CUMULANTS else _log_gamma_ratio_by_cumulants(a, z1)
-    second = log_gamma_ratio(table, b, z2) if b < _BETA_BY_CUMULANTS else _log_gamma_ratio_by_cumulants(b, z2)
+    first = log_gamma_ratio(table, a, z1)
+    second = log_gamma_ratio(table, b, z2)
     return mean / (mean + (1.0 - mean) * exp(second - first))
 
 
 @kernel
-def draw_beta_by_cumulants(mean, concentration, z, out):
-    """Write Beta(mean c, (1 - mean) c) at score z of every draw, and return how many have a shape below 8, whose `out` means nothing."""
-    few = 0
-    for i in range(out.size):
-        a = mean[i] * concentration[i]
-        out[i] = _beta_by_cumulants(a, concentration[i] - a, z[i])
-    for i in range(out.size):
-        few += not min(mean[i], 1.0 - mean[i]) * concentration[i] >= _BETA_BY_CUMULANTS
-    return few
+def small_shapes(mean, concentration, which):
+    """Write to which (d,) int64 the draws whose Beta has a shape below 8 and needs two uniforms, and return how many there are."""
+    m = 0
+    for i in range(mean.size):
+        which[m] = i
+        m += not min(mean[i], 1.0 - mean[i]) * concentration[i] >= _BETA_BY_CUMULANTS
+    return m
 
 
 @kernel
-def draw_beta_by_gammas(table, tail, mean, concentration, z1, z2, out):
-    """Write `beta` of the draws with a shape below 8, and leave the others: arrays (d,), `out` in place; `tail` = normal_tail_table().
+def draw_beta_by_cumulants(mean, concentration, z, out):
+    """Write `beta` of every draw whose shapes both reach 8; of the others `out` means nothing. All arrays (d,), `out` in place."""
+    for i in range(out.size):
+        a = mean[i] * concentration[i]
+        out[i] = _beta_by_cumulants(a, concentration[i] - a, z[i])
 
-    A gamma of shape 8 or more is drawn by its cumulants, which vectorise, the others by the table.
-    """
-    n = out.size
-    which = np.empty(n, np.int64)
-    shape = np.empty(n)
-    z = np.empty(n)
-    found = np.empty(n)
-    log_gamma = np.empty((2, n))
+
+@kernel
+def draw_beta_by_gammas(table, tail, mean, concentration, z1, z2, which, out):
+    """Write `beta` of the draws `which` (m,), by gammas, and leave the others: arrays (d,), `out` in place; tail = normal_tail_table()."""
+    m = which.size
+    work = np.empty((5, m))
+    shape, z, first, second, share = work[0], work[1], work[2], work[3], work[4]
+    for k in range(m):
+        share[k] = mean[which[k]]
     for side in range(2):
         score = z2 if side else z1
-        log_g = log_gamma[side]
-        m = 0
-        for i in range(n):
-            part = (1.0 - mean[i] if side else mean[i]) * concentration[i]
-            log_g[i] = _log_gamma_ratio_by_cumulants(part, score[i])
-        for i in range(n):
-            part = (1.0 - mean[i] if side else mean[i]) * concentration[i]
-            which[m] = i
-            shape[m] = part
-            z[m] = score[i]
-            m += part < _BETA_BY_CUMULANTS
-        log_gamma_ratios(table, shape[:m], z[:m], found[:m])
         for k in range(m):
-            log_g[which[k]] = found[k]
-    for i in range(n):
-        odds = exp(log_gamma[1, i] - log_gamma[0, i])
-        drawn = mean[i] / (mean[i] + (1.0 - mean[i]) * odds)
-        small = not min(mean[i], 1.0 - mean[i]) * concentration[i] >= _BETA_BY_CUMULANTS
-        out[i] = drawn if small else out[i]
-    for i in range(n):
+            shape[k] = concentration[which[k]]
+            z[k] = score[which[k]]
+        for k in range(m):
+            a = share[k] * shape[k]
+            shape[k] = shape[k] - a if side else a
+        log_gamma_ratios(table, shape, z, second if side else first)
+    for k in range(m):
+        first[k] = share[k] / (share[k] + (1.0 - share[k]) * exp(second[k] - first[k]))
+    for k in range(m):
+        i = which[k]
+        out[i] = first[k]
         if concentration[i] < 1e-3:
             t = normal_tail(tail, z1[i])
             out[i] = 1.0 if (t if t > 0.0 else 1.0 + t) < mean[i] else 0.0
@@ -744,53 +701,70 @@ def effective_loads(sums, sigma, k):
 
 
 @kernel
+def _sigma_places(sums, sigma, first, place):
+    """Write the first of the four nodes of sigma and the place between the middle two, 0 and 0 where there is one node: all (d,)."""
+    nodes = sums.mean.size
+    first[:] = 0
+    place[:] = 0.0
+    if nodes == 1:
+        return
+    low, step, top = sums.low, sums.step, nodes - 3
+    for i in range(sigma.size):
+        x = min(max((sigma[i] - low) / step, 0.0), top + 2.0)
+        g = min(max(np.int64(x), 1), top)
+        first[i] = g - 1
+        place[i] = x - g
+
+
+@kernel
+def _cubic_rows(table, first, stride, place, out):
+    """Write the cubic through table[first], table[first + stride], ... at `place` of every draw: first, place, out (d,)."""
+    one = np.uint64(stride)
+    for i in range(out.size):
+        w0, w1, w2, w3 = cubic_weights(place[i])
+        k = np.uint64(first[i])
+        out[i] = w0 * table[k] + w1 * table[k + one] + w2 * table[k + one + one] + w3 * table[k + one + one + one]
+
+
+@kernel
 def draw_sums_of_loads(sums, sigma, k, z, log_sum, effective):
     """Write `log_sum_of_loads` at (sigma, k, z) and `effective_loads` at (sigma, k) of every draw: arrays (d,), the last two in place."""
     n = k.size
-    n_sigmas, n_scores = sums.ratio.shape[1:]
+    _, n_sigmas, n_scores = sums.ratio.shape
+    stride = 1 if n_sigmas > 1 else 0  # one sigma is four times itself, with weights 0, 1, 0, 0
     ratio = sums.ratio.reshape(-1)
-    numbers = sums.effective.reshape(-1)
-    first = np.empty((2, n), np.int64)  # entry of (node of k, sigma) in `effective`, and of the score
-    place = np.empty((4, n))  # between nodes of k on 1 / sqrt(k), sigmas, scores, nodes of k on k
+    places = np.empty((3, n), np.int64)
+    first_sigma, node, first_score = places[0], places[1], places[2]
+    work = np.empty((6, n))
+    across, weight, linear, between, beyond, mean = work[0], work[1], work[2], work[3], work[4], work[5]
+    patch_of = np.empty(n, np.uint64)
+    _sigma_places(sums, sigma, first_sigma, across)
     for i in range(n):
-        node, place[0, i], place[3, i] = _node_below(k[i])
-        x = min(max((sigma[i] - sums.low) / sums.step, 0.0), n_sigmas - 1.0) if n_sigmas > 1 else 1.0
-        g = min(max(np.int64(x), 1), n_sigmas - 3) if n_sigmas > 1 else 1
+        node[i], weight[i], linear[i] = _node_below(k[i])
+    for i in range(n):
         y = (min(max(z[i], -Z_LIMIT), Z_LIMIT) + Z_LIMIT) / _SUM_Z_STEP
         j = min(max(np.int64(y), 1), n_scores - 3)
-        place[1, i] = x - g
-        place[2, i] = y - j
-        first[0, i] = node * n_sigmas + g - 1
-        first[1, i] = j - 1
-    one, two, three = np.uint64(1), np.uint64(2), np.uint64(3)
+        first_score[i] = j - 1
+        between[i] = y - j
     for i in range(n):
-        w = place[0, i]
-        e = np.uint64(first[0, i])
-        r = first[0, i] * n_scores + first[1, i]
-        if n_sigmas == 1:
-            b0, b1, b2, b3 = cubic_weights(place[2, i])
-            k0 = np.uint64(r)
-            k1 = k0 + np.uint64(n_scores)
-            here = b0 * ratio[k0] + b1 * ratio[k0 + one] + b2 * ratio[k0 + two] + b3 * ratio[k0 + three]
-            beyond = b0 * ratio[k1] + b1 * ratio[k1 + one] + b2 * ratio[k1 + two] + b3 * ratio[k1 + three]
-            log_sum[i] = (1.0 - w) * here + w * beyond + sums.mean[0]
-            effective[i] = numbers[e] + place[3, i] * (numbers[e + one] - numbers[e])
-        else:
-            w0, w1, w2, w3 = cubic_weights(place[1, i])
-            f = e + np.uint64(n_sigmas)
-            g = np.uint64(first[0, i] % n_sigmas)
-            total = _patch(ratio, r, n_scores, place[1, i], place[2, i])
-            here = w0 * numbers[e] + w1 * numbers[e + one] + w2 * numbers[e + two] + w3 * numbers[e + three]
-            if w > 0.0:
-                total = (1.0 - w) * total + w * _patch(ratio, r + n_sigmas * n_scores, n_scores, place[1, i], place[2, i])
-                beyond = w0 * numbers[f] + w1 * numbers[f + one] + w2 * numbers[f + two] + w3 * numbers[f + three]
-                here += place[3, i] * (beyond - here)
-            mean = sums.mean
-            log_sum[i] = total + (w0 * mean[g] + w1 * mean[g + one] + w2 * mean[g + two] + w3 * mean[g + three])
-            effective[i] = here
+        patch_of[i] = np.uint64((node[i] * n_sigmas + first_sigma[i]) * n_scores + first_score[i])
+    log_sum[:] = between
+    patches(ratio, patch_of, stride * n_scores, across, log_sum)
     for i in range(n):
-        log_sum[i] += log(k[i])
-        effective[i] = min(max(effective[i], 1.0), k[i])
+        patch_of[i] += np.uint64(n_sigmas * n_scores)
+    patches(ratio, patch_of, stride * n_scores, across, between)
+    for i in range(n):
+        log_sum[i] = (1.0 - weight[i]) * log_sum[i] + weight[i] * between[i]
+    _cubic_rows(sums.mean, first_sigma, stride, across, mean)
+    for i in range(n):
+        log_sum[i] += mean[i] + log(k[i])
+    for i in range(n):
+        node[i] = node[i] * n_sigmas + first_sigma[i]
+    numbers = sums.effective.reshape(-1)
+    _cubic_rows(numbers, node, stride, across, effective)
+    _cubic_rows(numbers[n_sigmas:], node, stride, across, beyond)
+    for i in range(n):
+        effective[i] = min(max(effective[i] + linear[i] * (beyond[i] - effective[i]), 1.0), k[i])
     for i in range(n):
         if k[i] >= _MAX_K:
             log_sum[i] = log_sum_of_loads(sums, sigma[i], k[i], z[i])
@@ -801,28 +775,22 @@ def draw_sums_of_loads(sums, sigma, k, z, log_sum, effective):
 def draw_effective_loads(sums, sigma, k, out):
     """Write `effective_loads` at (sigma, k) of every draw: all arrays (d,), `out` in place."""
     n = k.size
-    n_sigmas = sums.effective.shape[1]
+    n_sigmas = sums.mean.size
+    stride = 1 if n_sigmas > 1 else 0
     numbers = sums.effective.reshape(-1)
-    first = np.empty(n, np.int64)
-    place = np.empty((2, n))
+    places = np.empty((2, n), np.int64)
+    first_sigma, node = places[0], places[1]
+    work = np.empty((3, n))
+    across, linear, beyond = work[0], work[1], work[2]
+    _sigma_places(sums, sigma, first_sigma, across)
     for i in range(n):
-        node, _, place[0, i] = _node_below(k[i])
-        x = min(max((sigma[i] - sums.low) / sums.step, 0.0), n_sigmas - 1.0) if n_sigmas > 1 else 1.0
-        g = min(max(np.int64(x), 1), n_sigmas - 3) if n_sigmas > 1 else 1
-        place[1, i] = x - g
-        first[i] = node * n_sigmas + g - 1
-    one, two, three = np.uint64(1), np.uint64(2), np.uint64(3)
+        node[i], _, linear[i] = _node_below(k[i])
     for i in range(n):
-        e = np.uint64(first[i])
-        f = e + np.uint64(n_sigmas)
-        here, beyond = numbers[e], numbers[f]
-        if n_sigmas > 1:
-            w0, w1, w2, w3 = cubic_weights(place[1, i])
-            here = w0 * here + w1 * numbers[e + one] + w2 * numbers[e + two] + w3 * numbers[e + three]
-            beyond = w0 * beyond + w1 * numbers[f + one] + w2 * numbers[f + two] + w3 * numbers[f + three]
-        out[i] = here + place[0, i] * (beyond - here)
+        node[i] = node[i] * n_sigmas + first_sigma[i]
+    _cubic_rows(numbers, node, stride, across, out)
+    _cubic_rows(numbers[n_sigmas:], node, stride, across, beyond)
     for i in range(n):
-        out[i] = min(max(out[i], 1.0), k[i])
+        out[i] = min(max(out[i] + linear[i] * (beyond[i] - out[i]), 1.0), k[i])
     for i in range(n):
         if k[i] >= _MAX_K:
             out[i] = effective_loads(sums, sigma[i], k[i])
