@@ -308,10 +308,19 @@ def merge(state: State, other: State) -> None:
 
 def draw_counts(layout: Layout, state: State) -> np.ndarray:
     """Return how many draws were NaN, -inf, finite and +inf: (S, 4) int64."""
-    start, end = layout.offset[:-1], layout.offset[1:]
-    nan, below, above = (state.counts[at].astype(np.int64) for at in (start, start + 1, end - 1))
-    total = np.add.reduceat(state.counts, start, dtype=np.int64) if start.size else np.zeros(0, np.int64)
-    return np.stack([nan, below, total - nan - below - above, above], axis=-1)
+    n = np.empty((layout.origin.size, 4), np.int64)
+    _draw_counts(layout, state, n)
+    return n
+
+
+@kernel
+def _draw_counts(layout, state, n):
+    for j in range(n.shape[0]):
+        counts = state.counts[layout.offset[j] : layout.offset[j + 1]]
+        total = np.int64(0)
+        for i in range(2, counts.size - 1):
+            total += np.int64(counts[i])
+        n[j, 0], n[j, 1], n[j, 2], n[j, 3] = counts[0], counts[1], total, counts[counts.size - 1]
 
 
 @inlined
@@ -454,11 +463,19 @@ def _inside(layout, state, j, place, rank):
 
 @kernel
 def _quantiles(layout, state, first, probabilities, out, error):
+    last = first + probabilities.shape[0]
+    longest = np.int64(0)
+    for j in range(first, last):
+        longest = max(longest, layout.offset[j + 1] - layout.offset[j])
+    scratch = np.empty(longest, np.int64)
     for row in range(probabilities.shape[0]):
         j = first + row
-        start = layout.offset[j] + 1
-        cumulative = np.cumsum(state.counts[start : layout.offset[j + 1]].astype(np.int64))
-        total = cumulative[-1]
+        counts = state.counts[layout.offset[j] + 1 : layout.offset[j + 1]]
+        cumulative = scratch[: counts.size]
+        total = np.int64(0)
+        for i in range(counts.size):
+            total += np.int64(counts[i])
+            cumulative[i] = total
         for i in range(probabilities.shape[1]):
             if total == 0:
                 out[row, i] = np.nan
@@ -556,9 +573,10 @@ def lane_sums(draws, centre):
 
 def tree_sum(terms: np.ndarray) -> np.ndarray:
     """Return the sum over axis 0 along the binary tree of neighbours; a length that is no power of two is filled up with zeros."""
-    while terms.shape[0] > 1:
-        paired = _plus(terms[0:-1:2], terms[1::2])
-        terms = np.concatenate((paired, terms[-1:])) if terms.shape[0] % 2 else paired
+    with np.errstate(over="ignore", invalid="ignore"):  # as in _plus, but entered once
+        while terms.shape[0] > 1:
+            paired = terms[0:-1:2] + terms[1::2]
+            terms = np.concatenate((paired, terms[-1:])) if terms.shape[0] % 2 else paired
     return terms[0]
 
 
