@@ -38,7 +38,7 @@ _SAME = 1e-6  # relative; libm's last bits may differ between an array and half 
 _SHOWN = 8  # arguments that a message describes
 
 _Evaluate = Callable[[Array], Array]  # arguments (x, d) -> outputs (S, d)
-_Loop = Callable[[Array, Array], None]  # the same, compiled, into an array that is there
+_Loop = Callable[[Array, Array, int], None]  # the same, compiled, into an array that is there; d
 
 
 def propagate(
@@ -469,7 +469,7 @@ def _compiled(called: _Called, trial: Array, outputs: tuple[str, ...]) -> tuple[
     def evaluate(x: Array) -> Array:
         out = np.empty((len(outputs), x.shape[1]))
         try:
-            loop(x, out)
+            loop(x, out, x.shape[1])
         except Exception as error:
             raise called.failed(error, x) from error
         return out
@@ -491,7 +491,7 @@ def _fused(function: Callable[..., Any], arguments: tuple[str | None, ...], n_ou
 
     call = ", ".join(f"x[{p}, i]" if name is None else f"{name}=x[{p}, i]" for p, name in enumerate(arguments))
     stores = [f"        out[{k}, i] = y[{k}]" for k in range(n_outputs)] or ["        out[0, i] = y"]
-    text = "\n".join(["def loop(x, out):", "    for i in range(x.shape[1]):", f"        y = function({call})", *stores])
+    text = "\n".join(["def loop(x, out, n):", "    for i in range(n):", f"        y = function({call})", *stores])
     scope: dict[str, Any] = {"function": function}
     exec(text, scope)
     compiled: _Loop = numba.njit(functions.LOOP, nogil=True, error_model="numpy")(scope["loop"])

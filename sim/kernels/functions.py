@@ -15,8 +15,10 @@ from .border import LANE, Inputs, Source, draw_inputs
 from .jit import kernel
 from .summaries import Layout, State, lane_sums, update
 
-LOOP = numba.types.void(numba.float64[:, ::1], numba.float64[:, ::1])
-"""Signature of a compiled function's loop: arguments (x, d), outputs (S, d) in place."""
+LOOP = numba.types.void(numba.float64[:, ::1], numba.float64[:, ::1], numba.int64)
+"""Signature of a compiled function's loop: arguments (x, at least d), outputs (S, at least d) in place, d."""
+
+_PADDING = 8  # columns: rows at a multiple of 4 KB share their lines of the first-level cache, which costs a loop over all rows 1 to 3 ns
 
 
 class Scores(NamedTuple):
@@ -38,8 +40,8 @@ def draw_arguments(inputs: Inputs, tables: Scores, source: Source, first: int, x
     for k in range(inputs.df.size):
         largest = max(largest, inputs.member_start[k + 1] - inputs.member_start[k])
     lane_size = min(LANE, n_draws)
-    lane = np.empty((x.shape[0], lane_size))
-    score = np.empty((largest, lane_size))
+    lane = np.empty((x.shape[0], lane_size + _PADDING))
+    score = np.empty((largest, lane_size + _PADDING))
     uniform = np.empty(lane_size)
     scale = np.empty(lane_size)
     for start in range(0, n_draws, lane_size):
@@ -67,7 +69,7 @@ def summarise_outputs(outputs: np.ndarray, layout: Layout, state: State, sums: n
 
 @kernel
 def whole_block(
-    loop: Callable[[np.ndarray, np.ndarray], None],
+    loop: Callable[[np.ndarray, np.ndarray, int], None],
     inputs: Inputs,
     tables: Scores,
     source: Source,
@@ -79,28 +81,29 @@ def whole_block(
 ) -> None:
     """Draw the arguments of points first .. first + d - 1, call `loop` and summarise its outputs, lane by lane.
 
-    loop                 writes outputs (S, d) of arguments (x, d); see `whole_block_of`
+    loop                 of the signature LOOP; see `whole_block_of`
     n_draws              d, a power of two, or a multiple of LANE
     sums (S, lanes, 2)   as `summarise_outputs`
 
     The numbers are those of `draw_arguments` and `summarise_outputs`, but nothing of a lane leaves the second-level cache: ten arguments
-    and eight outputs in 24 ns a draw, where whole blocks take 31.
+    and eight outputs in 19 ns a draw, where whole blocks take 27.
     """
     lane_size = min(LANE, n_draws)
     largest = 1
     for k in range(inputs.df.size):
         largest = max(largest, inputs.member_start[k + 1] - inputs.member_start[k])
-    x = np.empty((inputs.slot.size, lane_size))
-    outputs = np.empty((sums.shape[0], lane_size))
-    score = np.empty((largest, lane_size))
+    x = np.empty((inputs.slot.size, lane_size + _PADDING))
+    outputs = np.empty((sums.shape[0], lane_size + _PADDING))
+    score = np.empty((largest, lane_size + _PADDING))
     uniform = np.empty(lane_size)
     scale = np.empty(lane_size)
     for lane in range(sums.shape[1]):
         draw_inputs(inputs, tables, source, first + lane * lane_size, uniform, score, scale, x)
-        loop(x, outputs)
+        loop(x, outputs, lane_size)
         for s in range(sums.shape[0]):
-            update(layout, state, s, outputs[s])
-            sums[s, lane, 0], sums[s, lane, 1] = lane_sums(outputs[s], layout.centre[s])
+            draws = outputs[s, :lane_size]
+            update(layout, state, s, draws)
+            sums[s, lane, 0], sums[s, lane, 1] = lane_sums(draws, layout.centre[s])
 
 
 def whole_block_of(
@@ -109,10 +112,16 @@ def whole_block_of(
     """Return `whole_block` as machine code for arguments of these types, and any loop that was compiled with the signature `LOOP`.
 
     The loop comes as a pointer, so that `whole_block` is compiled once for all functions and kept: two seconds for each otherwise.
-    Finding the types of the arguments takes a millisecond, a call 30 us.
     """
     if not hasattr(whole_block, "compile"):  # Numba's JIT is off
         return whole_block
-    types = map(numba.typeof, (inputs, tables, source, first, n_draws, layout, state, sums))
-    found: Callable[..., None] = whole_block.compile(numba.types.void(numba.types.FunctionType(LOOP), *types))
-    return found
+    arguments = (inputs, tables, source, first, n_draws, layout, state, sums)
+    arrays = (*inputs, *tables, *source, *layout, *state, sums)
+    key = tuple((a.dtype.char, a.ndim, a.flags.c_contiguous) for a in arrays if isinstance(a, np.ndarray))
+    if key not in _MACHINE_CODE:
+        signature = numba.types.void(numba.types.FunctionType(LOOP), *map(numba.typeof, arguments))
+        _MACHINE_CODE[key] = whole_block.compile(signature)
+    return _MACHINE_CODE[key]
+
+
+_MACHINE_CODE: dict[tuple[tuple[str, int, bool], ...], Callable[..., None]] = {}  # Numba takes a millisecond to tell the same types again

@@ -103,13 +103,13 @@ def test_outputs_reach_their_own_summaries(n):
         np.testing.assert_array_equal(found, expected)
 
 
-def loop(x, out):
-    for i in range(x.shape[1]):
+def loop(x, out, n):
+    for i in range(n):
         out[0, i] = x[0, i] * x[1, i] + x[3, i]
         out[1, i] = np.nan if x[0, i] > 9.0 else -x[3, i]
 
 
-def failing(x, out):
+def failing(x, out, n):
     if x[0, 0] > 0.0:
         raise ValueError("this one")
 
@@ -121,7 +121,7 @@ def test_a_block_in_one_loop_is_its_steps(df, n):
     source = source_of(names, True)
     x = arguments(inputs, source, 2 * n, n)
     outputs = np.empty((2, n))
-    loop(x, outputs)
+    loop(x, outputs, n)
     layout = summaries.plan_layout(outputs)
     states = [summaries.new_state(layout) for _ in range(2)]
     sums = np.full((2, 2, max(n // border.LANE, 1), 2), np.nan)
