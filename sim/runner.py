@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Mapping
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -281,16 +281,22 @@ def _in_threads(
     progress: Progress | None,
 ) -> None:
     """Run tasks in threads, reporting ten times a second; an error or Ctrl-C stops all of them after their block and is raised here."""
-    with ThreadPoolExecutor(max_workers=min(n_threads, len(tasks))) as pool:
-        waiting: Iterator[tuple[int, int, int]] = iter(tasks)
-        running: set[Future[None]] = set()
+    waiting = iter(tasks)
+    lock = threading.Lock()
+
+    def run_tasks() -> None:
+        while not stop.is_set():
+            with lock:
+                task = next(waiting, None)
+            if task is None:
+                return
+            run_task(task)
+
+    n_threads = min(n_threads, len(tasks))
+    with ThreadPoolExecutor(max_workers=n_threads) as pool:
         try:
-            while True:
-                # No more than are running: a finished replicate's counts are freed before the next one's are made.
-                while len(running) < n_threads and (task := next(waiting, None)) is not None:
-                    running.add(pool.submit(run_task, task))
-                if not running:
-                    break
+            running = {pool.submit(run_tasks) for _ in range(n_threads)}  # a future for each task would take a tenth of a millisecond
+            while running:
                 finished, running = wait(running, timeout=0.1, return_when=FIRST_COMPLETED)
                 for future in finished:
                     future.result()
