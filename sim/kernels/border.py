@@ -659,34 +659,44 @@ def add_parts(total, parts):
                 here[i] += more[i]
 
 
-@inlined
-def _quantity(q, part, i):
-    """Return quantity q of one draw from its components, part (8, d). The order is that of model.QUANTITIES."""
+@kernel
+def _quantity(q, part, values):
+    """Return quantity q from its components, part (8, d): a row of them, or `values` (d,), written. The order is that of QUANTITIES."""
+    n = values.size
+    gross, pure = part[SEIZED_GROSS, :n], part[SEIZED_PURE, :n]
+    missed_gross, missed_pure, inland = part[MISSED_GROSS, :n], part[MISSED_PURE, :n], part[INLAND, :n]
     if q == 0:
-        return part[SEIZED_GROSS, i]
+        return gross
     if q == 1:
-        return part[SEIZED_PURE, i]
+        return pure
     if q == 2:
-        return part[MISSED_GROSS, i]
+        return missed_gross
     if q == 3:
-        return part[MISSED_PURE, i]
+        return missed_pure
     if q == 4:
-        return part[SEIZED_GROSS, i] + part[MISSED_GROSS, i]
-    if q == 5:
-        return part[SEIZED_PURE, i] + part[MISSED_PURE, i]
-    if q == 6:
-        return part[INLAND, i]
-    if q == 7:
-        return part[MISSED_PURE, i] - part[INLAND, i]
-    if q == 8:
-        return part[UNATTRIBUTED, i]
-    if q == 9:
-        return part[SEIZED_PURE, i] / part[SEIZED_GROSS, i]
-    if q == 10:
-        return part[SEIZED_PURE, i] / (part[SEIZED_PURE, i] + part[MISSED_PURE, i])
-    if q == 11:
-        return part[N_MISSED, i]
-    return part[DOSES, i]
+        for i in range(n):
+            values[i] = gross[i] + missed_gross[i]
+    elif q == 5:
+        for i in range(n):
+            values[i] = pure[i] + missed_pure[i]
+    elif q == 6:
+        return inland
+    elif q == 7:
+        for i in range(n):
+            values[i] = missed_pure[i] - inland[i]
+    elif q == 8:
+        return part[UNATTRIBUTED, :n]
+    elif q == 9:
+        for i in range(n):
+            values[i] = pure[i] / gross[i]
+    elif q == 10:
+        for i in range(n):
+            values[i] = pure[i] / (pure[i] + missed_pure[i])
+    elif q == 11:
+        return part[N_MISSED, :n]
+    else:
+        return part[DOSES, :n]
+    return values
 
 
 @kernel
@@ -702,24 +712,24 @@ def summarise(index, parts, whole, values, first, lane, layout, state, sums, sto
     """
     n = values.size
     for e in range(whole.shape[0]):
+        powder, pill, both = parts[POWDER, e], parts[PILL, e], whole[e]
         for i in range(n):
-            whole[e, i] = parts[0, e, i] + parts[1, e, i]
+            both[i] = powder[i] + pill[i]
     for i in range(n):
-        whole[N_MISSED, i] += parts[2, N_MISSED, i]
+        whole[N_MISSED, i] += parts[UNRECORDED, N_MISSED, i]
     for f in range(3):
         part = whole if f == 2 else parts[f]
         for q in range(index.shape[1]):
             s = index[f, q]
             if s < 0:
                 continue
-            for i in range(n):
-                values[i] = _quantity(q, part, i)
+            draws = _quantity(q, part, values)
             if stored.shape[1] > 0:
                 for i in range(min(n, stored.shape[1] - first)):
-                    stored[s, first + i] = values[i]
+                    stored[s, first + i] = draws[i]
             else:
-                update(layout, state, s, values)
-                sums[s, lane, 0], sums[s, lane, 1] = lane_sums(values, layout.centre[s])
+                update(layout, state, s, draws)
+                sums[s, lane, 0], sums[s, lane, 1] = lane_sums(draws, layout.centre[s])
 
 
 @kernel
