@@ -24,6 +24,7 @@ from .counts import (
     log_gamma_ratios,
     small_shapes,
 )
+from .cubics import PADDING
 from .jit import inlined, kernel
 from .quantiles import evaluate_many, normal_scores, normal_tails, t_tails
 from .streams import fill_philox, fill_sobol
@@ -310,8 +311,8 @@ def draw_stratum_scores(strata, tables, source, first, j, n, z):
 
     Source: Imai & Tan 2006, J. Comput. Finance 10:129, for a linear transformation of one's choice.
     """
-    work = np.empty((2, n))
-    t, along = work[0], work[1]
+    work = np.empty((2, n + PADDING))
+    t, along = work[0, :n], work[1, :n]
     along[:] = 0.0
     for k in range(N_SLOTS):
         if strata.slot[j, k] >= 0:
@@ -371,8 +372,9 @@ def draw_scale(strata, tables, law, source, x, first, b, n_events, seized, log_s
     Source: method.md section 2, Mass.
     """
     n = log_scale.size
-    work = np.empty((8, n))
-    t, z, events, size, loads, log_sum, effective, total = work[0], work[1], work[2], work[3], work[4], work[5], work[6], work[7]
+    work = np.empty((8, n + PADDING))
+    t, z, events, size = work[0, :n], work[1, :n], work[2, :n], work[3, :n]
+    loads, log_sum, effective, total = work[4, :n], work[5, :n], work[6, :n], work[7, :n]
     total[:] = 0.0
     log_scale[:] = 0.0
     for k in range(strata.term_start[b], strata.term_start[b + 1]):
@@ -407,8 +409,8 @@ def draw_copies(strata, source, x, first, j, missed, mass, loads_seized, loads_m
     """
     n = missed.size
     ref = strata.ref[j]
-    work = np.empty((5, n))
-    uniform, half, first_sum, seized_square, missed_square = work[0], work[1], work[2], work[3], work[4]
+    work = np.empty((5, n + PADDING))
+    uniform, half, first_sum, seized_square, missed_square = work[0, :n], work[1, :n], work[2, :n], work[3, :n], work[4, :n]
     missed[:] = 0.0
     mass[:] = 0.0
     first_sum[:] = 0.0
@@ -448,8 +450,8 @@ def draw_missed(strata, tables, law, source, x, first, j, n_events, log_scale, z
         return
     n = n_events.size
     ref = strata.ref[j]
-    work = np.empty((2, n))
-    size, k = work[0], work[1]
+    work = np.empty((2, n + PADDING))
+    size, k = work[0, :n], work[1, :n]
     for i in range(n):
         k[i] = n_events[i] + strata.prior[j]
     known = strata.unknown_start[j] == strata.unknown_start[j + 1]
@@ -493,9 +495,9 @@ def draw_beta(tables, source, slot, first, z, mean, concentration, out):
     if few < n:
         draw_beta_by_cumulants(mean, concentration, z, out)
     if few > 0:
-        work = np.empty((2, n))
-        draw_scores(source, tables, slot + 1, first, work[0], work[1])
-        draw_beta_by_gammas(tables.gamma, tables.tail, mean, concentration, z, work[1], which[:few], out)
+        work = np.empty((2, n + PADDING))
+        draw_scores(source, tables, slot + 1, first, work[0, :n], work[1, :n])
+        draw_beta_by_gammas(tables.gamma, tables.tail, mean, concentration, z, work[1, :n], which[:few], out)
 
 
 @kernel
@@ -567,9 +569,10 @@ def compose(strata, tables, source, x, first, j, z, seized, missed, mass, loads_
     ref = strata.ref[j]
     slot = strata.slot[j]
     form = strata.form[j]
-    work = np.empty((13, n))
-    here_seized, here_missed, pills_seized, pills_missed, form_seized, form_missed = work[0], work[1], work[2], work[3], work[4], work[5]
-    mean, part, gross, purity, pure, ours, both = work[6], work[7], work[8], work[9], work[10], work[11], work[12]
+    work = np.empty((13, n + PADDING))
+    here_seized, here_missed, pills_seized, pills_missed = work[0, :n], work[1, :n], work[2, :n], work[3, :n]
+    form_seized, form_missed, mean, part, gross = work[4, :n], work[5, :n], work[6, :n], work[7, :n], work[8, :n]
+    purity, pure, ours, both = work[9, :n], work[10, :n], work[11, :n], work[12, :n]
     limited = np.zeros(n, np.bool_)
     cut = np.zeros(n, np.bool_)
     share = x[ref[ATTRIBUTION_SHARE], :n]
@@ -750,16 +753,16 @@ def border_block(
     for k in range(inputs.df.size):
         largest = max(largest, inputs.member_start[k + 1] - inputs.member_start[k])
     lane_size = min(LANE, n_draws)
-    x = np.empty((inputs.slot.size, lane_size))
-    score = np.empty((largest, lane_size))
-    n_events = np.empty((n_strata, lane_size))
-    seized = np.empty((n_strata, lane_size))
-    log_scale = np.empty((max(strata.term_start.size - 1, 1), lane_size))
-    z = np.empty((N_SLOTS, lane_size))
-    scratch = np.empty((6, lane_size))
-    parts = np.empty((3, N_COMPONENTS, lane_size))
-    group_parts = np.empty((n_groups, 3, N_COMPONENTS, lane_size))
-    whole = np.empty((N_COMPONENTS, lane_size))
+    x = np.empty((inputs.slot.size, lane_size + PADDING))
+    score = np.empty((largest, lane_size + PADDING))
+    n_events = np.empty((n_strata, lane_size + PADDING))
+    seized = np.empty((n_strata, lane_size + PADDING))
+    log_scale = np.empty((max(strata.term_start.size - 1, 1), lane_size + PADDING))
+    z = np.empty((N_SLOTS, lane_size + PADDING))
+    scratch = np.empty((6, lane_size + PADDING))
+    parts = np.empty((3, N_COMPONENTS, lane_size + PADDING))
+    group_parts = np.empty((n_groups, 3, N_COMPONENTS, lane_size + PADDING))
+    whole = np.empty((N_COMPONENTS, lane_size + PADDING))
     for lane in range((n_draws + lane_size - 1) // lane_size):
         start = first + lane * lane_size
         n = min(lane_size, first + n_draws - start)

@@ -14,7 +14,7 @@ import numpy as np
 from scipy import interpolate, special
 
 from .arithmetic import exp, log
-from .cubics import cubic_weights, cubics, patches
+from .cubics import PADDING, cubic_weights, cubics, patches
 from .jit import inlined, kernel
 from .kept import kept
 from .quantiles import normal_tail
@@ -108,7 +108,7 @@ def log_gamma_ratios(table, shape, z, out):
     """Write `log_gamma_ratio` of every draw: all arrays (d,), `out` in place."""
     n = out.size
     first = np.empty(n, np.uint64)
-    between = np.empty(n)
+    between = np.empty(n + PADDING)[:n]
     tiny = False
     for i in range(n):
         bits = np.float64(min(max(shape[i], _GAMMA_LOW), _GAMMA_HIGH * (1.0 - 2.0**-52))).view(np.int64)
@@ -227,8 +227,8 @@ def draw_beta_by_cumulants(mean, concentration, z, out):
 def draw_beta_by_gammas(table, tail, mean, concentration, z1, z2, which, out):
     """Write `beta` of the draws `which` (m,), by gammas, and leave the others: arrays (d,), `out` in place; tail = normal_tail_table()."""
     m = which.size
-    work = np.empty((5, m))
-    shape, z, first, second, share = work[0], work[1], work[2], work[3], work[4]
+    work = np.empty((5, m + PADDING))
+    shape, z, first, second, share = work[0, :m], work[1, :m], work[2, :m], work[3, :m], work[4, :m]
     for k in range(m):
         share[k] = mean[which[k]]
     for side in range(2):
@@ -311,7 +311,7 @@ def missed_loads(table, shape, detection_rate, z_gamma, t_poisson, z_poisson):
 def draw_missed_loads(table, tail, shape, known, detection_rate, z_gamma, z_poisson, out):
     """Write `missed_loads` of every draw: arrays (d,), `out` in place; `known`: `shape` is the same in every draw; `tail`: normal tails."""
     n = out.size
-    mean = np.empty(n)
+    mean = np.empty(n + PADDING)[:n]
     if known and shape[0] <= 0.0:
         out[:] = 0.0
         return
@@ -733,10 +733,10 @@ def draw_sums_of_loads(sums, sigma, k, z, log_sum, effective):
     _, n_sigmas, n_scores = sums.ratio.shape
     stride = 1 if n_sigmas > 1 else 0  # one sigma is four times itself, with weights 0, 1, 0, 0
     ratio = sums.ratio.reshape(-1)
-    places = np.empty((3, n), np.int64)
-    first_sigma, node, first_score = places[0], places[1], places[2]
-    work = np.empty((6, n))
-    across, weight, linear, between, beyond, mean = work[0], work[1], work[2], work[3], work[4], work[5]
+    places = np.empty((3, n + PADDING), np.int64)
+    first_sigma, node, first_score = places[0, :n], places[1, :n], places[2, :n]
+    work = np.empty((6, n + PADDING))
+    across, weight, linear, between, beyond, mean = work[0, :n], work[1, :n], work[2, :n], work[3, :n], work[4, :n], work[5, :n]
     patch_of = np.empty(n, np.uint64)
     _sigma_places(sums, sigma, first_sigma, across)
     for i in range(n):
@@ -778,10 +778,10 @@ def draw_effective_loads(sums, sigma, k, out):
     n_sigmas = sums.mean.size
     stride = 1 if n_sigmas > 1 else 0
     numbers = sums.effective.reshape(-1)
-    places = np.empty((2, n), np.int64)
-    first_sigma, node = places[0], places[1]
-    work = np.empty((3, n))
-    across, linear, beyond = work[0], work[1], work[2]
+    places = np.empty((2, n + PADDING), np.int64)
+    first_sigma, node = places[0, :n], places[1, :n]
+    work = np.empty((3, n + PADDING))
+    across, linear, beyond = work[0, :n], work[1, :n], work[2, :n]
     _sigma_places(sums, sigma, first_sigma, across)
     for i in range(n):
         node[i], _, linear[i] = _node_below(k[i])

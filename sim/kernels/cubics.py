@@ -13,6 +13,8 @@ from numba.extending import intrinsic
 
 from .jit import inlined, kernel
 
+PADDING = 8  # draws between the rows of lane arrays: rows at a multiple of 4 KB share their lines of the first-level cache
+
 _ROWS = 8  # a register of AVX-512; elsewhere LLVM takes two or four
 _FIRST_HALVES = [[k, k + 8, k + 2, k + 10, k + 4, k + 12, k + 6, k + 14] for k in (0, 1)]  # columns k and k + 2 of rows a and b
 _PAIRS = [[0, 1, 8, 9, 4, 5, 12, 13], [2, 3, 10, 11, 6, 7, 14, 15]]  # column k, and column k + 2, of rows a, b, c, d
@@ -177,9 +179,7 @@ def _eight_patches_in_registers(typing_context, nodes, firsts, stride, i, x, y):
             at = [builder.add(k, stride) for k in at]
         across = weights(loaded(x))
         columns = [weighted(across, [rows[r][c] for r in range(4)]) for c in range(4)]
-        builder.store(
-            weighted(weights(loaded(y)), columns), builder.bitcast(builder.gep(y, [start]), register.as_pointer()), align=8
-        )
+        builder.store(weighted(weights(loaded(y)), columns), builder.bitcast(builder.gep(y, [start]), register.as_pointer()), align=8)
         return context.get_dummy_value()
 
     return signature, generate

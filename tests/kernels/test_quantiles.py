@@ -348,7 +348,7 @@ def test_t_tails(df):
 def test_a_whole_lane_has_the_bits_of_one_draw_at_a_time():
     t = np.concatenate([folded(N // 4), np.linspace(-9.0, 9.0, 37)])  # also what is out of range
     for name in ("many steps", "gamma"):
-        table = distributions.inverse_table(distributions.law(LAWS[name]))
+        table = distributions.inverse_table(elicitation.law(LAWS[name]))
         low, high, first = table.support_low[0], table.support_high[0], table.first_cell[0]
         one = [quantiles.evaluate(table.coefficients, table.child, low, high, first, v) for v in t]
         np.testing.assert_array_equal(looked_up(table, t), one)
