@@ -28,7 +28,7 @@ from .cubics import PADDING
 from .jit import inlined, kernel
 from .quantiles import evaluate_many, normal_scores, normal_tails, t_tails
 from .streams import fill_philox, fill_sobol
-from .summaries import lane_sums, update
+from .summaries import CONTINUOUS, count_waiting, lane_sums, place_lane, update
 
 LANE = 1024
 
@@ -72,6 +72,7 @@ N_SLOTS = 11
 SEIZED_GROSS, SEIZED_PURE, MISSED_GROSS, MISSED_PURE, INLAND, UNATTRIBUTED, DOSES, N_MISSED = range(8)
 N_COMPONENTS = 8
 
+_WAITING = 8  # lanes whose places are counted together
 _MG_PER_KG = 1e6
 _REPLICATE_SHIFT = 56  # a replicate's points are neighbours in a Philox stream, so that a block of it serves two of them
 
@@ -703,7 +704,7 @@ def _quantity(q, part, values):
 
 
 @kernel
-def summarise(index, parts, whole, values, first, lane, layout, state, sums, stored):
+def summarise(index, parts, whole, values, first, lane, layout, state, sums, stored, waiting):
     """Add every quantity of one corridor or group in one period to its summary, or store it.
 
     index (3, 13)        summaries, -1 where none is kept
@@ -712,6 +713,7 @@ def summarise(index, parts, whole, values, first, lane, layout, state, sums, sto
     first, lane          first point of the lane and its number in the block
     sums (S, lanes, 2)   sums of v - centre and of its square, written for this lane
     stored (S, k)        kept draws of points 0 .. k - 1; with k = 0 nothing is stored and the summaries are updated
+    waiting (S, d)       uint16, places of this lane in the summaries without atoms, written; to be counted by `count_waiting`
     """
     n = values.size
     for e in range(whole.shape[0]):
@@ -731,7 +733,10 @@ def summarise(index, parts, whole, values, first, lane, layout, state, sums, sto
                 for i in range(min(n, stored.shape[1] - first)):
                     stored[s, first + i] = draws[i]
             else:
-                update(layout, state, s, draws)
+                if layout.mode[s] == CONTINUOUS:
+                    place_lane(layout, state, s, draws, waiting[s, :n])
+                else:
+                    update(layout, state, s, draws)
                 sums[s, lane, 0], sums[s, lane, 1] = lane_sums(draws, layout.centre[s])
 
 
@@ -763,7 +768,9 @@ def border_block(
     parts = np.empty((3, N_COMPONENTS, lane_size + PADDING))
     group_parts = np.empty((n_groups, 3, N_COMPONENTS, lane_size + PADDING))
     whole = np.empty((N_COMPONENTS, lane_size + PADDING))
-    for lane in range((n_draws + lane_size - 1) // lane_size):
+    n_lanes = (n_draws + lane_size - 1) // lane_size
+    waiting = np.empty((min(n_lanes, _WAITING), layout.origin.size if stored.shape[1] == 0 else 0, lane_size), np.uint16)
+    for lane in range(n_lanes):
         start = first + lane * lane_size
         n = min(lane_size, first + n_draws - start)
         uniform = scratch[0, :n]
@@ -792,16 +799,23 @@ def border_block(
                         strata, tables, source, x, start, j, z, seized[j, :n], missed, mass, loads_seized, loads_missed, parts, counters
                     )
                 for f in range(2):
+                    inland, pure = parts[f, INLAND, :n], parts[f, MISSED_PURE, :n]
                     for i in range(n):
-                        if parts[f, INLAND, i] > parts[f, MISSED_PURE, i]:
-                            parts[f, INLAND, i] = parts[f, MISSED_PURE, i]
-                            inland_counters[cell, f] += 1
+                        inland_counters[cell, f] += inland[i] > pure[i]
+                    for i in range(n):
+                        inland[i] = min(inland[i], pure[i])
                 corridor = strata.cell_corridor[cell]
                 for g in range(n_groups):
                     if strata.member[g, corridor]:
                         add_parts(group_parts[g], parts)
-                summarise(strata.index[corridor, period], parts, whole, scratch[1, :n], start, lane, layout, state, sums, stored)
+                summarise(
+                    strata.index[corridor, period], parts, whole, scratch[1, :n], start, lane, layout, state, sums, stored,
+                    waiting[lane % _WAITING],
+                )  # fmt: skip
             for g in range(n_groups):
                 summarise(
-                    strata.index[n_corridors + g, period], group_parts[g], whole, scratch[1, :n], start, lane, layout, state, sums, stored
-                )
+                    strata.index[n_corridors + g, period], group_parts[g], whole, scratch[1, :n], start, lane, layout, state, sums, stored,
+                    waiting[lane % _WAITING],
+                )  # fmt: skip
+        if (lane + 1) % _WAITING == 0 or lane + 1 == n_lanes:
+            count_waiting(layout, state, waiting[: lane % _WAITING + 1])

@@ -292,6 +292,28 @@ def test_the_short_way_of_a_lane_within_the_extremes_is_the_long_way(odd, origin
     np.testing.assert_array_equal(state.extremes[0], [finite.min(), finite.max()])
 
 
+def test_lanes_that_wait_are_counted_as_if_at_once():
+    rng = np.random.default_rng(6)
+    draws = np.stack([rng.lognormal(0.0, 4.0, 3 * LANE), rng.poisson(3.0, 3 * LANE), np.zeros(3 * LANE), rng.normal(size=3 * LANE)])
+    draws[0, ::17] = np.nan
+    layout = summaries.plan_layout(draws[:, :LANE], True)
+    assert layout.mode[1] == summaries.WHOLE
+    assert (np.diff(layout.offset) <= 2**16).all()
+    waited, alone = summaries.new_state(layout), summaries.new_state(layout)
+    waiting = np.empty((3, 4, LANE), np.uint16)
+    for lane in range(3):
+        for j in range(4):
+            here = draws[j, lane * LANE : (lane + 1) * LANE]
+            summaries.update(layout, alone, j, here)
+            if layout.mode[j] == summaries.CONTINUOUS:
+                summaries.place_lane(layout, waited, j, here, waiting[lane, j])
+            else:
+                summaries.update(layout, waited, j, here)
+    summaries.count_waiting(layout, waited, waiting)
+    for found, expected in zip(waited, alone, strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_one_summary_does_not_write_into_its_neighbours():
     rng = np.random.default_rng(13)
     pilots = np.stack([rng.normal(0.0, 1.0, 500), rng.poisson(3.0, 500).astype(float), rng.lognormal(0.0, 1.0, 500)])
