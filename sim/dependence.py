@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import optimize
 
 from .errors import Problem
 from .limits import EIGENVALUE_ROUNDING
@@ -212,6 +211,8 @@ def _definite(
         return float(np.linalg.eigvalsh(scaled)[0])
 
     widest = 1.0 / abs(last.value) if last.value else 1.0
+    from scipy import optimize  # .1 s, for the message of a matrix that is none
+
     best = float(optimize.minimize_scalar(lambda scale: -lowest(scale), bounds=(-widest, widest), method="bounded").x)
     if lowest(best) < -EIGENVALUE_ROUNDING:
         advice = "lower the correlations it is linked to first: with them no value of this one is feasible"

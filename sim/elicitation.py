@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
-from scipy import optimize, special, stats
+from scipy import special
 
 from .distributions import Law, mass, ppf
 from .errors import Problem, ScenarioError, SimError
@@ -387,6 +387,8 @@ def _bracketed_root(falling: Callable[[float], float], start: float) -> float:
         return low
     if not falling(high) <= 0:
         return high
+    from scipy import optimize  # .1 s, for intervals of two families alone
+
     return float(optimize.brentq(falling, low, high, xtol=1e-15, rtol=1e-15, maxiter=500))
 
 
@@ -424,6 +426,8 @@ def _read_mixture(
 def _read_scipy(
     kind: str, spec: Mapping[str, Any], unit: str, path: tuple[str | int, ...], problems: list[Problem]
 ) -> tuple[tuple[str, Any], ...] | None:
+    from scipy import stats
+
     name = spec.get("name")
     family = getattr(stats, name, None) if isinstance(name, str) else None
     if not isinstance(family, stats.rv_continuous):

@@ -1,4 +1,4 @@
-"""Quantities with a unit, as people write them, to floats; the only file that knows pint, which sees nothing but names of units."""
+"""Quantities with a unit, as people write them, to floats; the only file that knows pint, which sees only names of uncommon units."""
 
 from __future__ import annotations
 
@@ -12,7 +12,17 @@ from typing import Any
 
 from .errors import Problem, SimError
 
-MASS_UNITS = ("kg", "g", "mg", "lb", "oz", "t")
+# The international pound of 1959 and its sixteenth, and the SI. Pint, which knows them too, takes .3 s to start, so that it is asked about
+# other names only.
+_KILOGRAMS = {
+    "kg": Fraction(1),
+    "g": Fraction(1, 10**3),
+    "mg": Fraction(1, 10**6),
+    "lb": Fraction(45_359_237, 10**8),
+    "oz": Fraction(45_359_237, 16 * 10**8),
+    "t": Fraction(10**3),
+}
+MASS_UNITS = tuple(_KILOGRAMS)
 
 # What pint makes of an accepted name. Its other masses are refused, because they are slips or ambiguous: `Mg` is a megagram
 # (a billion milligrams), `ton` the short ton of 2000 lb.
@@ -112,15 +122,19 @@ def _unit_advice(name: str, choices: tuple[str, ...]) -> str:
 
 @functools.cache
 def _registry() -> Any:
-    """Return pint's registry, with exact factors. Importing pint and building it take 0.4 s, so this waits for the first unit."""
+    """Return pint's registry, with exact factors. Importing pint and building it take .3 s."""
     import pint
 
     return pint.UnitRegistry(non_int_type=Fraction)
 
 
-@functools.lru_cache(maxsize=256)
 def _kilograms(name: str) -> Fraction | str:
     """Return the mass in kg of one unit called `name`, or the dimension of what is no mass ("length"), or "" for a name we do not take."""
+    return _KILOGRAMS.get(name) or _by_pint(name)
+
+
+@functools.lru_cache(maxsize=256)
+def _by_pint(name: str) -> Fraction | str:
     if not re.fullmatch(r"[^\W\d_]{1,30}", name):
         return ""
     try:

@@ -446,3 +446,15 @@ def test_the_mass_of_a_truncation_is_renormalised_not_clipped():
 def test_reading_a_law_loads_no_unit_library():
     code = "import sys; from sim.elicitation import law; law(0.5); sys.exit('pint' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_common_laws_load_neither_scipys_laws_nor_its_solvers():
+    code = (
+        "import sys; from sim import distributions as d; from sim.elicitation import law; "
+        "specs = [dict(kind='normal', mean=1, sd=1, lower=0), dict(kind='lognormal', median=1, sd_log=1), "
+        "dict(kind='gamma', shape=2, scale=1), dict(kind='beta', alpha=2, beta=3), "
+        "dict(kind='pert', low=0, mode=1, high=3), dict(kind='uniform', low=0, high=1), 2.0]; "
+        "[(d.inverse_table(law(s)), d.index_at_zero(law(s)), d.index_at_infinity(law(s))) for s in specs]; "
+        "assert not {'scipy.stats', 'scipy.optimize', 'scipy.interpolate'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

@@ -173,10 +173,15 @@ def test_closest():
     assert closest("x" * 100_000, ["period"]) is None
 
 
-def test_pint_waits_for_the_first_unit():
+@pytest.mark.parametrize("name", MASS_UNITS)
+def test_units_of_the_table_are_those_of_pint(name):
+    assert units._kilograms(name) == units._by_pint(name)
+
+
+def test_pint_waits_for_an_uncommon_unit():
     code = (
-        "import sys, sim.units as u; u.parse_quantity('5', 'kg'); assert 'pint' not in sys.modules; "
-        "u.parse_quantity('5 g', 'kg'); assert 'pint' in sys.modules"
+        "import sys, sim.units as u; u.parse_quantity('5 lb', 'kg'); assert 'pint' not in sys.modules; "
+        "u.parse_quantity('5 grams', 'kg'); assert 'pint' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 

@@ -11,7 +11,7 @@ from math import sqrt
 from typing import NamedTuple
 
 import numpy as np
-from scipy import interpolate, special
+from scipy import special
 
 from .arithmetic import exp, log
 from .cubics import PADDING, cubic_weights, cubics, patches
@@ -517,6 +517,8 @@ def _sums_of_one_sigma(sigma: float, truncation: float) -> np.ndarray:
     S_k = S_i + S_(k-i) by Gauss-Legendre in z for k = 1 .. 16 and two nodes an octave beyond (24, 32, 48, ...); the nodes between
     by a spline in log k, which moves D by less than 2e-5 where measured, in a third of the time.
     """
+    from scipy import interpolate  # .2 s, where no table is kept
+
     counts = node_counts()
     z = np.arange(-Z_LIMIT, Z_LIMIT + _SUM_Z_STEP / 2, _SUM_Z_STEP)
     targets = special.log_ndtr(-np.abs(z))

@@ -10,12 +10,12 @@ from __future__ import annotations
 import hashlib
 
 import numpy as np
-from scipy.stats import qmc
 
 from .jit import inlined, kernel
+from .kept import kept
 
 BITS = 53  # of every uniform; also the number of direction integers of a Sobol' dimension
-MAX_DIMENSIONS = int(qmc.Sobol.MAXDIM)  # of Joe and Kuo's table
+MAX_DIMENSIONS = 21_201  # of Joe and Kuo's table in SciPy
 MIN_REPLICATES = 16
 MAX_REPLICATES = 31
 
@@ -30,6 +30,7 @@ _ONE = np.uint64(1)
 _UNUSED = np.uint64(64 - BITS)
 _SCRAMBLES = np.uint64(1 << 63)  # draw indices stay below 2^63; the words above belong to the scrambles of the Sobol' points
 _HALF_STEP = 2.0**-54
+_LEAST_MADE = 256  # dimensions: 0.1 MB
 
 
 @inlined
@@ -114,10 +115,16 @@ def fill_philox(seed, stream, first, step, out):
 def sobol_directions(n_dims: int) -> np.ndarray:
     """Return the unscrambled direction integers (n_dims, 53) uint64 of Joe & Kuo 2008; column 0 is the leading one, 2^52.
 
-    SciPy gives them in no public way at full length; its private array is touched here and nowhere else.
+    Made for a power of two of dimensions and kept: importing scipy.stats takes .55 s.
     """
-    if n_dims == 0:
-        return np.zeros((0, BITS), np.uint64)
+    made = min(max(1 << (n_dims - 1).bit_length(), _LEAST_MADE), max(MAX_DIMENSIONS, n_dims))
+    return kept(f"directions-{made}", lambda: _directions(made))[:n_dims].copy() if n_dims else np.zeros((0, BITS), np.uint64)
+
+
+def _directions(n_dims: int) -> np.ndarray:
+    """SciPy gives them in no public way at full length; its private array is touched here and nowhere else."""
+    from scipy.stats import qmc
+
     return np.array(qmc.Sobol(n_dims, scramble=False, bits=BITS)._sv, dtype=np.uint64)
 
 

@@ -210,6 +210,7 @@ def test_replicates_integrate_without_bias(statistics_seed):
 
 
 def test_no_dimension_and_too_many():
+    assert streams.MAX_DIMENSIONS == qmc.Sobol.MAXDIM
     assert streams.sobol_directions(0).shape == (0, 53)
     with pytest.raises(ValueError, match="21201"):
         streams.sobol_directions(streams.MAX_DIMENSIONS + 1)
