@@ -240,7 +240,7 @@ def run(
                 tree = results.open_result(final)
                 note = "This run was made before; its result is sound."
             else:
-                with _progress(scenario.name, quiet) as progress:
+                with _progress(scenario.name, quiet) as progress, _telling_of_compiling(quiet):
                     tree = results.run(scenario, threads=threads, progress=progress)
                 final = results.save_result(tree, folder)
                 note = ""
@@ -440,6 +440,16 @@ def _progress(name: str, quiet: bool) -> Iterator[Callable[[int, int], None] | N
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(name, total=None, made="0")
         yield lambda done, total: bar.update(task, completed=done, total=total, made=f"{done:,}")
+
+
+def _telling_of_compiling(quiet: bool) -> contextlib.AbstractContextManager[None]:
+    """Say so where the kernels must be compiled first: half a minute without a sign of life would look like a hang."""
+    if quiet:
+        return contextlib.nullcontext()
+    from .kernels.jit import cache_folder, when_compiling
+
+    kept = "this once" if cache_folder() else "in every run, because no cache folder can be written"
+    return when_compiling(lambda: _tell(f"Compiling the kernels, {kept}: about half a minute."))
 
 
 # ------------------------------------------------------------------------------------------------------------------ tables

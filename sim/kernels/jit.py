@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
 from numba import config
+from numba.core import event
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -58,3 +60,22 @@ def inlined(function: F) -> F:
     """Compile a small scalar function that its callers inline at the level of LLVM."""
     compiled: F = numba.njit(function, nogil=True, error_model="numpy", forceinline=True)
     return compiled
+
+
+@contextmanager
+def when_compiling(tell: Callable[[], None]) -> Iterator[None]:
+    """Call `tell`, once, if within the block a kernel of ours is compiled because none is kept."""
+
+    class Listener(event.Listener):
+        told = False
+
+        def on_start(self, compiling: event.Event) -> None:
+            if not self.told and compiling.data["dispatcher"].py_func.__module__.startswith(__package__):
+                self.told = True
+                tell()
+
+        def on_end(self, compiling: event.Event) -> None:
+            pass
+
+    with event.install_listener("numba:compile", Listener()):
+        yield

@@ -14,6 +14,7 @@ import time
 from decimal import Decimal
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 import xarray as xr
@@ -410,6 +411,25 @@ def test_schema() -> None:
     outcome = sim("schema")
     assert outcome.exit_code == 0
     assert json.loads(outcome.stdout)["$schema"].startswith("https://json-schema.org/")
+
+
+def test_compiling_is_told_of_once_and_never_under_quiet(scenario: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(asked: Scenario, threads: int | None = None, progress: object = None) -> xr.DataTree:
+        for module in modules:
+
+            def kernel(x: float) -> float:
+                return x + 1.0
+
+            kernel.__module__ = module
+            numba.njit(kernel)(1.0)
+        return synthetic(asked)
+
+    monkeypatch.setattr(results, "run", run)
+    modules = ["sim.kernels.border", "sim.kernels.counts"]
+    assert sim("run", scenario, "--results", tmp_path / "a").stderr.count("Compiling the kernels, this once") == 1
+    assert sim("run", scenario, "--results", tmp_path / "b", "--quiet").stderr == ""
+    modules = ["somebody.elses"]
+    assert "ompiling" not in sim("run", scenario, "--results", tmp_path / "c").stderr
 
 
 def test_import_cbp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
