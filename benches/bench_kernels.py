@@ -63,7 +63,7 @@ def sums_of_loads(sums: LoadSums, score_table: Array, shape: float, u: Array, ou
 @kernel
 def fill_lane(seed: np.uint64, first: int, u: Array) -> None:
     for row in range(u.shape[0]):
-        streams.fill_philox(seed, np.uint64(row), first, 1, u[row])
+        streams.fill_philox(seed, np.uint64(row), first, u[row])
 
 
 def measure(effort: Effort) -> Measures:

@@ -242,7 +242,7 @@ def effective_loads(truncation, sigma, k, nodes=200):
 
 def _folded(scenario, name, n):
     out = np.empty(n)
-    streams.fill_philox(np.uint64(scenario.seed), streams.stream_id(name), 0, 1, out)
+    streams.fill_philox(np.uint64(scenario.seed), streams.stream_id(name), 0, out)
     return out
 
 

@@ -194,7 +194,7 @@ def fill(source, slot, first, out):
     if dimension >= 0:
         fill_sobol(source.directions[dimension], source.shift[dimension], first, out)
     else:
-        fill_philox(source.seed, source.stream[slot], (source.replicate << _REPLICATE_SHIFT) + first, 1, out)
+        fill_philox(source.seed, source.stream[slot], (source.replicate << _REPLICATE_SHIFT) + first, out)
 
 
 @kernel

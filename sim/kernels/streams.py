@@ -75,41 +75,34 @@ def folded(word):
 
 
 @kernel
-def fill_philox(seed, stream, first, step, out):
-    """Write the folded uniforms of draws first, first + step, ... of one stream.
+def fill_philox(seed, stream, first, out):
+    """Write the folded uniforms of draws first, first + 1, ... of one stream.
 
     seed, stream   uint64
-    first, step    draw index >= 0 and stride >= 1; every index below 2^63
+    first          draw index >= 0; every index below 2^63
     out            (d,)  folded uniforms, written in place
 
-    1.1 ns a uniform with step 1, where a block gives two (written apart and then zipped: writing pairs at once is not vectorised, 5 ns);
-    1.8 with any other step.
+    A block gives two uniforms, written apart and then zipped (1.1 ns): writing pairs at once is not vectorised (5 ns).
     """
     seed = np.uint64(seed)
     stream = np.uint64(stream)
     n = out.size
-    if step == 1:
-        head = min(first % 2, n)
-        pairs = (n - head) // 2
-        block = np.uint64((first + head) >> 1)
-        even = np.empty(pairs)
-        odd = np.empty(pairs)
-        for k in range(pairs):
-            word0, word1 = words(seed, stream, block + np.uint64(k))
-            even[k] = folded(word0)
-            odd[k] = folded(word1)
-        for k in range(pairs):
-            out[head + 2 * k] = even[k]
-            out[head + 2 * k + 1] = odd[k]
-        if head:
-            out[0] = folded(words(seed, stream, np.uint64(first >> 1))[1])
-        if head + 2 * pairs < n:
-            out[n - 1] = folded(words(seed, stream, block + np.uint64(pairs))[0])
-    else:
-        for k in range(n):
-            index = np.uint64(first + step * k)
-            word0, word1 = words(seed, stream, index >> _ONE)
-            out[k] = folded(word1 if index & _ONE else word0)
+    head = min(first % 2, n)
+    pairs = (n - head) // 2
+    block = np.uint64((first + head) >> 1)
+    even = np.empty(pairs)
+    odd = np.empty(pairs)
+    for k in range(pairs):
+        word0, word1 = words(seed, stream, block + np.uint64(k))
+        even[k] = folded(word0)
+        odd[k] = folded(word1)
+    for k in range(pairs):
+        out[head + 2 * k] = even[k]
+        out[head + 2 * k + 1] = odd[k]
+    if head:
+        out[0] = folded(words(seed, stream, np.uint64(first >> 1))[1])
+    if head + 2 * pairs < n:
+        out[n - 1] = folded(words(seed, stream, block + np.uint64(pairs))[0])
 
 
 def sobol_directions(n_dims: int) -> np.ndarray:
