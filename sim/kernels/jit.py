@@ -50,7 +50,7 @@ def kernel(function: F) -> F:
     before = config.CACHE_DIR
     config.CACHE_DIR = folder or before
     try:
-        compiled: F = numba.njit(function, nogil=True, error_model="numpy", cache=folder is not None)
+        compiled: F = numba.njit(function, nogil=True, error_model="numpy", cache=folder is not None, no_cfunc_wrapper=True)
     finally:
         config.CACHE_DIR = before
     return compiled
@@ -58,7 +58,7 @@ def kernel(function: F) -> F:
 
 def inlined(function: F) -> F:
     """Compile a small scalar function that its callers inline at the level of LLVM."""
-    compiled: F = numba.njit(function, nogil=True, error_model="numpy", forceinline=True)
+    compiled: F = numba.njit(function, nogil=True, error_model="numpy", forceinline=True, no_cfunc_wrapper=True)
     return compiled
 
 
