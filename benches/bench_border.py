@@ -8,7 +8,7 @@ import numpy as np
 
 from sim.kernels import summaries
 from sim.model import Model, compile_model
-from sim.runner import BLOCK, BorderEngine, simulate
+from sim.runner import BLOCK, Block, BorderEngine, simulate
 
 from . import numpy_border
 from .measuring import Contender, Effort, Measures, seconds_per_draw
@@ -62,4 +62,4 @@ def _drawn_only(model: Model, n: int) -> Contender:
     layout = summaries.plan_layout(np.zeros((0, 1)), True)
     state = summaries.new_state(layout)
     stored, inputs, none = np.empty((engine.n_summaries, 1)), np.empty((engine.n_inputs, 1)), np.empty((engine.n_summaries, 0, 2))
-    return Contender(lambda: engine.block(uniforms, 0, n, layout, state, none, stored, inputs), n)
+    return Contender(lambda: engine._draw(Block(uniforms, 0, n), layout, state, none, stored, inputs), n)

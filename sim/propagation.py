@@ -7,7 +7,7 @@ import functools
 import inspect
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -23,7 +23,7 @@ from .inputs import compile_inputs
 from .kernels import border, functions, quantiles, streams, summaries
 from .limits import EIGENVALUE_ROUNDING, MAX_DRAWS, MAX_SEED, MAX_THREADS
 from .records import Correlation, Parameter
-from .runner import Estimates, estimate, plan
+from .runner import Block, Estimates, estimate, plan
 from .tree import Answer, Coordinate, assemble, common_groups
 from .units import closest
 
@@ -554,44 +554,41 @@ class _FunctionEngine:
         self.n_summaries = n_outputs
         self.n_inputs = inputs.slot.size
 
-    def block(
-        self,
-        source: border.Source,
-        first: int,
-        points: int,
-        layout: summaries.Layout,
-        state: summaries.State,
-        sums: np.ndarray,
-        stored: np.ndarray,
-        stored_inputs: np.ndarray,
-    ) -> np.ndarray:
-        """Draw the parameters of one block, call the function once, and summarise or store what it returns."""
-        if stored.shape[1] > 0:  # may be more than a block
-            for start in range(0, stored.shape[1], CHUNK):
-                kept = slice(start, min(start + CHUNK, stored.shape[1]))
-                x = self._arguments(source, first + start, kept.stop - start)
-                stored_inputs[:, kept] = x
-                stored[:, kept] = self._evaluate(x)
-        elif self._loop is not None:
-            arguments = (self._inputs, self._tables, source, first, points, layout, state, sums)
+    def summarise(self, block: Block, layout: summaries.Layout, state: summaries.State, sums: Array) -> NDArray[np.int64]:
+        """Draw the parameters of one block, call the function, and summarise what it returns."""
+        if self._loop is not None:
+            arguments = (self._inputs, self._tables, *block, layout, state, sums)
             if self._whole_block is None:
                 self._whole_block = functions.whole_block_of(*arguments)
             try:
                 self._whole_block(self._loop, *arguments)
             except Exception as error:
-                raise self._called.failed(error, self._arguments(source, first, points)) from error
+                raise self._called.failed(error, self._arguments(block)) from error
         else:
-            for start in range(0, points, CHUNK):
-                n = min(CHUNK, points - start)
-                lanes = slice(start // border.LANE, (start + n) // border.LANE or 1)
-                outputs = self._evaluate(self._arguments(source, first + start, n))
-                functions.summarise_outputs(outputs, layout, state, sums[:, lanes])
+            for start, chunk in _chunks(block):
+                lanes = slice(start // border.LANE, (start + chunk.points) // border.LANE or 1)
+                functions.summarise_outputs(self._evaluate(self._arguments(chunk)), layout, state, sums[:, lanes])
         return np.zeros(0, np.int64)
 
-    def _arguments(self, source: border.Source, first: int, points: int) -> Array:
-        x = np.empty((self.n_inputs, points))
-        functions.draw_arguments(self._inputs, self._tables, source, first, x)
+    def store(self, block: Block) -> tuple[Array, Array]:
+        """Return the outputs and the parameters; the function gets no more draws at once than in a run."""
+        outputs, arguments = np.empty((self.n_summaries, block.points)), np.empty((self.n_inputs, block.points))
+        for start, chunk in _chunks(block):
+            part = slice(start, start + chunk.points)
+            arguments[:, part] = x = self._arguments(chunk)
+            outputs[:, part] = self._evaluate(x)
+        return outputs, arguments
+
+    def _arguments(self, block: Block) -> Array:
+        x = np.empty((self.n_inputs, block.points))
+        functions.draw_arguments(self._inputs, self._tables, block.source, block.first, x)
         return x
+
+
+def _chunks(block: Block) -> Iterator[tuple[int, Block]]:
+    """Cut a block into what a function is given at once; yield the place of each part within the block, and the part."""
+    for start in range(0, block.points, CHUNK):
+        yield start, Block(block.source, block.first + start, min(CHUNK, block.points - start))
 
 
 # ------------------------------------------------------------------------------------------------------------------ the tree

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -64,12 +64,20 @@ def sobol_dimensions(run_plan: Plan, n_slots: int, n_point_slots: int) -> np.nda
     return np.where((slots < min(n_point_slots, streams.MAX_DIMENSIONS)) & (run_plan.sampler == "sobol"), slots, -1)
 
 
-class Engine(Protocol):
-    """What can be run: a number of summaries, and a function of one block of points.
+class Block(NamedTuple):
+    """Points first .. first + points - 1 of the replicate that `source` draws."""
 
-    block(source, first, points, layout, state, sums, stored, stored_inputs) draws points first .. first + points - 1 of the replicate
-    of `source`, adds them to `state`, writes lane sums to `sums` (S, lanes, 2) and returns its counters (integers, to be added up); with
-    a `stored` (S, k) of k > 0 it stores the first k points there, the inputs in `stored_inputs` (x, k), and touches nothing else.
+    source: border.Source
+    first: int
+    points: int
+
+
+class Engine(Protocol):
+    """What can be run: a number of summaries, and two functions of one block of points.
+
+    summarise(block, layout, state, sums)  adds the block's draws to `state`, writes lane sums to `sums` (S, lanes, 2) and returns its
+                                           counters (integers, to be added up)
+    store(block)                           returns the draws themselves: (S, points) and the inputs behind them, (x, points)
     """
 
     slot_names: tuple[str, ...]
@@ -79,17 +87,9 @@ class Engine(Protocol):
     n_counters: int
     origin_zero: bool
 
-    def block(
-        self,
-        source: border.Source,
-        first: int,
-        points: int,
-        layout: summaries.Layout,
-        state: summaries.State,
-        sums: np.ndarray,
-        stored: np.ndarray,
-        stored_inputs: np.ndarray,
-    ) -> np.ndarray: ...
+    def summarise(self, block: Block, layout: summaries.Layout, state: summaries.State, sums: np.ndarray) -> np.ndarray: ...
+
+    def store(self, block: Block) -> tuple[np.ndarray, np.ndarray]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,15 +255,13 @@ def _run_blocks(
 ) -> _Merged:
     """Run one task, block by block, into an empty state."""
     part = _Merged(state, np.zeros(engine.n_counters, np.int64))
-    none = np.empty((engine.n_summaries, 0))
-    no_inputs = np.empty((engine.n_inputs, 0))
     for start in range(first, first + points, BLOCK):
         if stop.is_set():
             break
         size = min(BLOCK, first + points - start)
         lane = min(size, border.LANE)
         sums = np.empty((engine.n_summaries, size // lane, 2))
-        part.counters += engine.block(source, start, size, layout, part.state, sums, none, no_inputs)
+        part.counters += engine.summarise(Block(source, start, size), layout, part.state, sums)
         level = (size // lane).bit_length() - 1
         summaries.merge_node(part.sums, level, (start // lane) >> level, summaries.tree_sum(np.moveaxis(sums, 1, 0)))
         part.points += size
@@ -310,16 +308,10 @@ def _in_threads(
 def _first_points(engine: Engine, run_plan: Plan, sources: _Sources, points: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the first points of every replicate, (h, k, S), and their inputs, (h, k, x)."""
     points = min(points, run_plan.points)
-    layout = summaries.plan_layout(np.zeros((0, 1)), True)
-    state = summaries.new_state(layout)
     kept = np.empty((run_plan.replicates, points, engine.n_summaries))
     kept_inputs = np.empty((run_plan.replicates, points, engine.n_inputs))
-    if points == 0:
-        return kept, kept_inputs
-    for replicate in range(run_plan.replicates):
-        stored = np.empty((engine.n_summaries, points))
-        stored_inputs = np.empty((engine.n_inputs, points))
-        engine.block(sources.of(replicate), 0, points, layout, state, np.empty((engine.n_summaries, 0, 2)), stored, stored_inputs)
+    for replicate in range(run_plan.replicates if points else 0):
+        stored, stored_inputs = engine.store(Block(sources.of(replicate), 0, points))
         kept[replicate] = stored.T
         kept_inputs[replicate] = stored_inputs.T
     return kept, kept_inputs
@@ -350,25 +342,32 @@ class BorderEngine:
         self._n_cells = len(model.cells)
         self.n_counters = 2 * self._n_strata + 2 * self._n_cells
 
-    def block(
+    def summarise(self, block: Block, layout: summaries.Layout, state: summaries.State, sums: np.ndarray) -> np.ndarray:
+        """Draw one block; counters are (purity cut, sd limited) by stratum, then inland cut by cell and form."""
+        return self._draw(block, layout, state, sums, np.empty((self.n_summaries, 0)), np.empty((self.n_inputs, 0)))
+
+    def store(self, block: Block) -> tuple[np.ndarray, np.ndarray]:
+        layout = summaries.plan_layout(np.zeros((0, 1)), True)
+        stored, stored_inputs = np.empty((self.n_summaries, block.points)), np.empty((self.n_inputs, block.points))
+        self._draw(block, layout, summaries.new_state(layout), np.empty((self.n_summaries, 0, 2)), stored, stored_inputs)
+        return stored, stored_inputs
+
+    def _draw(
         self,
-        source: border.Source,
-        first: int,
-        points: int,
+        block: Block,
         layout: summaries.Layout,
         state: summaries.State,
         sums: np.ndarray,
         stored: np.ndarray,
         stored_inputs: np.ndarray,
     ) -> np.ndarray:
-        """Draw one block; counters are (purity cut, sd limited) by stratum, then inland cut by cell and form."""
+        """Call the kernel: with a `stored` (S, k) of k > 0 it stores the first k points there and touches no summary."""
         counters = np.zeros((self._n_strata, 2), np.int64)
         inland = np.zeros((self._n_cells, 2), np.int64)
         model = self._model
         border.border_block(
-            model.strata, model.inputs, model.tables, model.law, source, first, points, layout, state, sums, counters, inland,
-            stored, stored_inputs,
-        )  # fmt: skip
+            model.strata, model.inputs, model.tables, model.law, *block, layout, state, sums, counters, inland, stored, stored_inputs
+        )
         return np.concatenate([counters.reshape(-1), inland.reshape(-1)])
 
 

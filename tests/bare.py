@@ -9,10 +9,10 @@ import numpy as np
 
 from sim import elicitation
 from sim.evidence import Row
-from sim.kernels import border, streams, summaries
+from sim.kernels import border, streams
 from sim.model import ABSENT, ZERO, Model, compile_model
 from sim.records import DIMENSIONS, PARAMETERS, QUANTITIES, Correlation, Parameter, Scenario
-from sim.runner import BorderEngine
+from sim.runner import Block, BorderEngine
 
 
 def row(corridor: str = "east", n_events: int | None = 4, amount: float = 10.0, form: Any = "powder", **keys: Any) -> Row:
@@ -66,10 +66,7 @@ def draws(scenario: Scenario, points: int = 256, *, replicate: int = 0, model: M
         dimension=np.where(np.arange(n_slots) < n_dimensions, np.arange(n_slots), -1),
         stream=np.array([streams.stream_id(name) for name in model.slot_names], dtype=np.uint64),
     )
-    layout = summaries.plan_layout(np.zeros((0, 1)), True)
-    stored, inputs = np.empty((engine.n_summaries, points)), np.empty((engine.n_inputs, points))
-    none = np.empty((engine.n_summaries, 0, 2))
-    engine.block(source, 0, points, layout, summaries.new_state(layout), none, stored, inputs)
+    stored, inputs = engine.store(Block(source, 0, points))
     found = {draw.id: inputs[i] for i, draw in enumerate(model.parameter_draws)}
     for q, name in enumerate(QUANTITIES):
         answers = stored[np.maximum(model.summary[..., q], 0)] * model.factor[..., q, np.newaxis]

@@ -92,8 +92,8 @@ class ByArrival:
     def __getattr__(self, name):
         return getattr(self._engine, name)
 
-    def block(self, source, first, points, layout, state, sums, stored, stored_inputs):
-        counters = self._engine.block(source, first, points, layout, state, sums, stored, stored_inputs)
+    def summarise(self, block, layout, state, sums):
+        counters = self._engine.summarise(block, layout, state, sums)
         self._arrivals += 1
         sums *= 1.0 + 2.0**-40 * self._arrivals
         return counters
@@ -208,13 +208,12 @@ class Stopping:
     def __getattr__(self, name):
         return getattr(self._engine, name)
 
-    def block(self, source, first, points, layout, state, sums, stored, stored_inputs):
-        if stored.shape[1] == 0:
-            self.blocks += 1
-            if self._error is not None and self.blocks == 3:
-                raise self._error
-            time.sleep(0.05)
-        return self._engine.block(source, first, points, layout, state, sums, stored, stored_inputs)
+    def summarise(self, block, layout, state, sums):
+        self.blocks += 1
+        if self._error is not None and self.blocks == 3:
+            raise self._error
+        time.sleep(0.05)
+        return self._engine.summarise(block, layout, state, sums)
 
 
 LONG = runner.Plan(sampler="philox", seed=1, draws_asked=1, replicates=1, points=1 << 17)
