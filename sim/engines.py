@@ -10,7 +10,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Protocol
 
 from .errors import Problem, SimError
@@ -62,21 +62,26 @@ class _Threads:
         stop = threading.Event()
         done = _Count()
 
-        def run_bunch(bunch: Sequence[Task]) -> None:
-            part = work.compute(bunch, lambda: not stop.is_set(), done.add)
-            if part is not None and not stop.is_set():
-                receive(part)
-
         waiting = iter(bunches(tasks, -(-len(tasks) // MOST_PARTS)))
-        with ThreadPoolExecutor(max_workers=max(1, min(self._threads, len(tasks)))) as pool:
-            running: set[Future[None]] = set()
+        lock = threading.Lock()
+
+        def run_bunches() -> None:
+            while not stop.is_set():
+                with lock:
+                    bunch = next(waiting, None)
+                if bunch is None:
+                    return
+                part = work.compute(bunch, lambda: not stop.is_set(), done.add)
+                if part is not None and not stop.is_set():
+                    receive(part)
+
+        n_threads = max(1, min(self._threads, len(tasks)))
+        with ThreadPoolExecutor(max_workers=n_threads) as pool:
             try:
-                while True:
-                    # No more than are running: a finished replicate's counts are freed before the next one's are made.
-                    while len(running) < self._threads and (bunch := next(waiting, None)) is not None:
-                        running.add(pool.submit(run_bunch, bunch))
-                    if not running:
-                        break
+                running = {
+                    pool.submit(run_bunches) for _ in range(n_threads)
+                }  # a future for each bunch would take a tenth of a millisecond
+                while running:
                     finished, running = wait(running, timeout=0.1, return_when=FIRST_COMPLETED)
                     for future in finished:
                         future.result()

@@ -105,6 +105,9 @@ QUANTITIES: Mapping[str, Quantity] = {
     "flow_doses": Quantity(units="1", long_name="flow of pure mass in dose-equivalents"),
 }
 
+SUMMARY_QUANTITIES = ("seized_gross_kg", "seized_pure_kg", "flow_pure_kg", "interdiction_rate")
+"""What the printed table shows, for all forms together, and a tolerance is about."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameter:
@@ -148,6 +151,7 @@ class Scenario:
     seed: int
     sampler: Literal["sobol", "philox"]
     keep_draws: int
+    tolerance: float | None = None
     load_law: Literal["lognormal", "gamma", "equal", "copy"]
     load_truncation: float
     event_prior: float

@@ -21,11 +21,12 @@ import numpy as np
 import xarray as xr
 
 from .dependence import ParameterDraw
+from .engines import Executor
 from .errors import Problem, ResultError
 from .evidence import FORMS, period_days
 from .model import DIAGNOSTICS, compile_model
 from .records import PARAMETERS, QUANTITIES, RESULT_FORMS, Scenario
-from .runner import METHOD_VERSION, Plan, Run, simulate
+from .runner import METHOD_VERSION, MOST_STAGES_MORE, Plan, Run, simulate
 from .tree import LAYOUT_VERSION, LIBRARY, Answer, Coordinate, Variable, assemble, common_groups, numbers_digest, one_group
 
 RESULT_FILE, SCENARIO_FILE, MANIFEST_FILE = "result.nc", "scenario.toml", "manifest.json"
@@ -84,11 +85,15 @@ def run(
     seed: int | None = None,
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
+    partials: Path | None = None,
+    executor: Executor | None = None,
 ) -> xr.DataTree:
     """Run a scenario and return its credible intervals, in memory.
 
     `draws` and `seed` stand in for the scenario's own and become part of the run's identity. `threads` (default: all processors)
-    changes no bit. `progress(done, total)` is called from the main thread as blocks of draws finish.
+    changes no bit. `progress(done, total)` is called from the main thread as blocks of draws finish. `partials` is a folder in which
+    what is finished is kept until the caller removes it; a run that was killed goes on from there, to the same bits. `executor`, from
+    `sim.engines`, runs the tasks elsewhere than in threads of this process.
 
     Returns a tree of the groups /quantiles, /mcse, /moments, /parameters, /evidence, /diagnostics and, where draws are kept, /draws.
     Raises ScenarioError where `draws` or `seed` is out of range, SimError where the inputs yield a number that is not one.
@@ -100,7 +105,7 @@ def run(
 
     asked = with_run(scenario, draws=draws, seed=seed)
     model = compile_model(asked)
-    outcome = simulate(model, threads=threads, progress=progress)
+    outcome = simulate(model, threads=threads, progress=progress, partials=partials, executor=executor)
     return to_tree(asked, outcome, parameter_draws=model.parameter_draws, seized_gross_kg=model.seized_gross_kg)
 
 
@@ -161,11 +166,26 @@ def to_tree(
         "run_id": run_id(scenario),
         "scenario": to_toml(scenario),
         **({"warnings": "\n".join(scenario.warnings)} if scenario.warnings else {}),
+        **_about_tolerance(scenario, run),
         **labelled,
     }
     points = run.draws // run.replicates
     made = Plan(sampler=scenario.sampler, seed=scenario.seed, draws_asked=run.draws_asked, replicates=run.replicates, points=points)
     return assemble(groups, made, run.seconds, attributes, created_at)
+
+
+def _about_tolerance(scenario: Scenario, run: Run) -> dict[str, Any]:
+    """Return what was asked, what was reached and whether that is enough; how many draws it took stands in `draws`."""
+    if scenario.tolerance is None or run.tolerance_reached is None:
+        return {}
+    met = run.tolerance_reached <= scenario.tolerance
+    note = "" if met else f"the bound on draws, {MOST_STAGES_MORE} times the first stage, came before the tolerance: ask for more draws"
+    return {
+        "tolerance": scenario.tolerance,
+        "tolerance_reached": run.tolerance_reached,
+        "tolerance_met": "yes" if met else "no",
+        **({"tolerance_note": note} if note else {}),
+    }
 
 
 def _coordinates(scenario: Scenario) -> dict[str, Coordinate]:

@@ -1,27 +1,39 @@
-"""Plans blocks of draws, runs them in threads and merges their summaries in an order that cannot matter."""
+"""Plans blocks of draws, has them computed and merges their summaries in an order that cannot matter."""
 
 from __future__ import annotations
 
-import os
+import functools
+import hashlib
+import json
 import threading
 import time
-from collections.abc import Callable, Mapping
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from . import engines, partials
 from .errors import Problem, SimError
 from .evidence import FORMS
 from .kernels import border, streams, summaries
+from .limits import MAX_DRAWS
 from .model import ABSENT, ZERO, Model
-from .records import QUANTITIES, RESULT_FORMS
+from .partials import Part, Task
+from .records import QUANTITIES, RESULT_FORMS, SUMMARY_QUANTITIES
 
 METHOD_VERSION = 2  # of the numbers: raised by every change that moves a result at the same scenario and seed
 PROBABILITIES = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975, 0.99, 0.995)
 BLOCK = 2**16
 _BLOCKS_A_TASK = 16  # so that a task's counts fit 32 bits many times over and its result is worth the merging
+_MOST_UINT32 = 2**32  # points of a replicate from which on its counts take 64 bits
+
+TOLERANCE_REPLICATES = 32  # batches that a tolerance is judged by
+TOLERANCE_QUANTILES = (0.05, 0.5, 0.95)
+MOST_STAGES_MORE = 1024  # times the draws of the first stage, which is where a tolerance that cannot be reached stops
+_STUDENT = 2.0395134463964077  # its .975 quantile at 31 degrees of freedom
+_MISSES_AT = 2.0  # tolerances: what 95 % of errors stay below where the standard error is one tolerance
 
 Progress = Callable[[int, int], None]
 
@@ -40,22 +52,94 @@ class Plan:
     def draws(self) -> int:
         return self.replicates * self.points
 
-    def tasks(self) -> list[tuple[int, int, int]]:
-        """Return (replicate, first point, points) of every task, replicate by replicate; every first is a multiple of the points."""
-        size = min(self.points, BLOCK * _BLOCKS_A_TASK)
-        return [(r, first, min(size, self.points - first)) for r in range(self.replicates) for first in range(0, self.points, size)]
+    def tasks(self, done: int = 0) -> list[Task]:
+        """Return (replicate, first point, points) of every task from point `done` on, replicate by replicate.
+
+        `done` is 0 or the points of an earlier plan. Every first is a multiple of the points, so that lane sums find their place.
+        """
+        ranges = []
+        first = done
+        while first < self.points:
+            size = min(BLOCK * _BLOCKS_A_TASK, self.points - first, first & -first if first else self.points)
+            ranges.append((first, size))
+            first += size
+        return [(r, first, size) for r in range(self.replicates) for first, size in ranges]
 
 
-def plan(draws_asked: int, seed: int, sampler: str) -> Plan:
+def plan(draws_asked: int, seed: int, sampler: str, tolerance: float | None = None) -> Plan:
     """Return the plan of a run: 2^m points in 16 to 31 scrambled replicates under "sobol", whole blocks of 2^16 draws under "philox".
 
-    >>> plan(1_000_000, 43, "sobol").draws, plan(1_000_000, 43, "philox").draws
-    (1015808, 1048576)
+    With a tolerance it is the plan of the first stage: 32 replicates, of at least one lane, under "sobol".
+
+    >>> plan(1_000_000, 43, "sobol").draws, plan(1_000_000, 43, "philox").draws, plan(1_000_000, 43, "sobol", 0.01).draws
+    (1015808, 1048576, 1048576)
     """
     if sampler == "sobol":
         replicates, m = streams.replicate_plan(draws_asked)
+        if tolerance is not None:
+            replicates = TOLERANCE_REPLICATES
+            m = max((-(-draws_asked // replicates) - 1).bit_length(), border.LANE.bit_length() - 1)
         return Plan(sampler=sampler, seed=seed, draws_asked=draws_asked, replicates=replicates, points=2**m)
     return Plan(sampler=sampler, seed=seed, draws_asked=draws_asked, replicates=1, points=-(-draws_asked // BLOCK) * BLOCK)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tolerance:
+    """What a run goes on for: the quantiles .05 .5 .95 of the summaries `watched` (w,), each to `relative` of it or of the median."""
+
+    relative: float
+    watched: np.ndarray
+
+
+def points_needed(
+    points: int,
+    most: int,
+    quantiles: np.ndarray,
+    sampling: np.ndarray,
+    mcse: np.ndarray,
+    relative: float,
+    *,
+    first_stage: bool,
+    doubling: bool,
+) -> int:
+    """Return how many points a replicate needs by the two-stage rule; `points` where these are enough, or `most` allows no more.
+
+    After the first stage, of n points with standard errors s, Stein's rule asks for N = n max(1, (t s / (2 tolerance))^2), t of R - 1
+    degrees of freedom: whatever s happened to be, a quantile is then within two tolerances with probability .95, as it is where the
+    standard error is known to be one tolerance. From there on N doubles until the standard error that is reported, binning included, is
+    within the tolerance too: that depends on the spread alone, and more draws miss less.
+
+    quantiles, sampling, mcse   (w, 3), the median in the middle; what is NaN or infinite asks for nothing
+    relative                    tolerance as a share of the larger of a quantile and its median
+    doubling                    N is a power of two; else whole blocks
+
+    Source: Stein 1945; Wuebbeler, Harris, Cox & Elster 2010; method.md section 6.
+    """
+    ratio, allowed = _missed(quantiles, mcse, relative)
+    if first_stage:
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            factor = np.where(sampling > 0.0, sampling / allowed * (_STUDENT / _MISSES_AT), 0.0) ** 2
+        worst = float(np.max(factor, where=np.isfinite(quantiles) & ~np.isnan(factor), initial=1.0))
+        needed = points * min(worst, most / points)
+    else:
+        needed = float(points)
+    if needed <= points and ratio > 1.0:
+        needed = 2.0 * points
+    if doubling:
+        n = points
+        while n < needed:
+            n *= 2
+    else:
+        n = -int(-needed // BLOCK) * BLOCK
+    return min(n, most)
+
+
+def _missed(quantiles: np.ndarray, mcse: np.ndarray, relative: float) -> tuple[float, np.ndarray]:
+    """Return the largest standard error in tolerances, and the tolerances (w, 3); 0 of 0 is no error."""
+    allowed = relative * np.maximum(np.abs(quantiles), np.abs(quantiles[:, 1:2]))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = np.where(mcse == 0.0, 0.0, mcse / allowed)
+    return float(np.max(ratio, where=np.isfinite(quantiles) & ~np.isnan(ratio), initial=0.0)), allowed
 
 
 def sobol_dimensions(run_plan: Plan, n_slots: int, n_point_slots: int) -> np.ndarray:
@@ -98,6 +182,8 @@ class Estimates:
 
     quantiles, mcse (S, q);  mean, sd, mean_mcse (S,);  n (S, 4) draws that were NaN, -inf, finite, +inf
     counters  as the engine's;  kept (h, k, S), kept_inputs (h, k, x);  seconds  for the draws, without the pilot
+    tolerance_reached  largest relative standard error among what a tolerance watched;  resumed  draws that partials held
+    damaged   partials that were deleted, because they were not whole or not of this run
     """
 
     plan: Plan
@@ -111,6 +197,9 @@ class Estimates:
     kept: np.ndarray
     kept_inputs: np.ndarray
     seconds: float
+    tolerance_reached: float | None = None
+    resumed: int = 0
+    damaged: int = 0
 
 
 class _Sources:
@@ -122,6 +211,11 @@ class _Sources:
         self._stream = np.array([streams.stream_id(name) for name in engine.slot_names], dtype=np.uint64)
         self._directions = streams.sobol_directions(int(np.count_nonzero(self._dimension >= 0)))
         self._seed = np.uint64(run_plan.seed)
+
+    def identity(self) -> str:
+        """Return what names the uniforms: the same text, the same draws at the same point of the same replicate."""
+        slots = [(int(dimension), int(stream)) for dimension, stream in zip(self._dimension, self._stream, strict=True)]
+        return json.dumps([self._plan.sampler, self._plan.seed, self._plan.replicates, slots])
 
     def of(self, replicate: int) -> border.Source:
         directions, shift = streams.sobol_scrambles(self._seed, replicate, self._directions)
@@ -135,91 +229,212 @@ class _Sources:
         )
 
 
-@dataclass(slots=True)
-class _Merged:
-    """What has come in of one replicate, or of all of them."""
+class _Work:
+    """The pure function that an executor maps over tasks: draws of some points of one replicate in, their summaries out."""
 
-    state: summaries.State
-    counters: np.ndarray
-    sums: summaries.Pending = field(default_factory=dict)
-    points: int = 0
+    def __init__(self, engine: Engine, run_plan: Plan, layout: summaries.Layout, identity: str) -> None:
+        self._engine = engine
+        self._sources = _Sources(engine, run_plan)
+        self.layout = layout
+        self._identity = identity
+        self.__setstate__({})
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: held for key, held in self.__dict__.items() if key not in ("_spare", "_lock", "belongs")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._spare: list[summaries.State] = []
+        self._lock = threading.Lock()
+
+    @functools.cached_property
+    def belongs(self) -> str:
+        """A hash of all that a part depends on but its task; made where it is computed, so that other kernels there show."""
+        digest = hashlib.sha256(f"{METHOD_VERSION} {_kernels_digest()} {self._sources.identity()} {self._identity}".encode())
+        for array in self.layout:
+            digest.update(array.tobytes())
+        return digest.hexdigest()
+
+    def compute(self, tasks: Sequence[Task], going_on: Callable[[], bool], count: Callable[[int], None]) -> Part | None:
+        begin = time.perf_counter()
+        replicate = tasks[0][0]
+        source = self._sources.of(replicate)
+        part = Part(replicate=replicate, covers=[], state=self.blank(), counters=np.zeros(self._engine.n_counters, np.int64))
+        for _, first, points in tasks:
+            for start in range(first, first + points, BLOCK):
+                if not going_on():
+                    return None
+                size = min(BLOCK, first + points - start)
+                lane = min(size, border.LANE)
+                sums = np.empty((self._engine.n_summaries, size // lane, 2))
+                part.counters += self._engine.summarise(Block(source, start, size), self.layout, part.state, sums)
+                level = (size // lane).bit_length() - 1
+                summaries.merge_node(part.sums, level, (start // lane) >> level, summaries.tree_sum(np.moveaxis(sums, 1, 0)))
+                count(size)
+            part.covers.append((first, points))
+        part.seconds = time.perf_counter() - begin
+        return part
+
+    def join(self, part: Part, other: Part) -> None:
+        partials.join(part, other)
+        self.reuse(other.state)
+
+    def pack(self, part: Part) -> bytes:
+        return partials.pack(part, self.belongs)
+
+    def unpack(self, packed: bytes) -> Part:
+        return partials.unpack(packed, self.belongs, self.blank, self._engine.n_counters)
+
+    def blank(self) -> summaries.State:
+        with self._lock:
+            return self._spare.pop() if self._spare else summaries.new_state(self.layout)
+
+    def reuse(self, state: summaries.State) -> None:
+        """Take back the state of a part that is merged; one of another type of counts is let go."""
+        if state.counts.dtype == np.uint32:
+            summaries.clear(state)
+            with self._lock:
+                self._spare.append(state)
 
 
-def estimate(engine: Engine, run_plan: Plan, *, keep: int = 0, threads: int | None = None, progress: Progress | None = None) -> Estimates:
-    """Run every task of a plan and merge what comes back; the thread count and the order of blocks change no bit.
+@functools.cache
+def _kernels_digest() -> str:
+    """Hash the sources of the kernels: what an older release left, or a worker with another one returns, does not belong."""
+    digest = hashlib.sha256()
+    for source in sorted((Path(__file__).parent / "kernels").glob("*.py")):
+        digest.update(source.name.encode() + source.read_bytes())
+    return digest.hexdigest()
+
+
+class _Collected:
+    """What has come in: every replicate until its last point is there, then what is left of it, and the sum of all."""
+
+    def __init__(self, work: _Work, run_plan: Plan, engine: Engine, layout: summaries.Layout, before: dict[int, bytes], keep: bool) -> None:
+        shape = (run_plan.replicates, engine.n_summaries)
+        self.state = summaries.new_state(layout, pooled=True)
+        self.counters = np.zeros(engine.n_counters, np.int64)
+        self.quantiles = np.empty((*shape, len(PROBABILITIES)))
+        self.sums = np.empty((*shape, 2))
+        self.n = np.empty(shape, np.int64)
+        self.packed: dict[int, bytes] = {}
+        self._work = work
+        self._plan = run_plan
+        self._layout = layout
+        self._before = before
+        self._keep = keep
+        self._open: dict[int, Part] = {}
+        self._lock = threading.Lock()
+
+    def receive(self, part: Part) -> None:
+        """Merge a part; with the last of a replicate, take its quantiles and, with `keep`, a packed copy to go on from."""
+        r = part.replicate
+        with self._lock:
+            mine = self._open.get(r)
+            if mine is None:
+                self._open[r] = mine = self._opened(part)
+            else:
+                self._work.join(mine, part)
+            if mine.points < self._plan.points:
+                return
+            del self._open[r]
+        if self._plan.replicates > 1:
+            self.quantiles[r] = summaries.quantiles(self._layout, mine.state, np.array(PROBABILITIES))[0]
+        self.n[r] = summaries.draw_counts(self._layout, mine.state)[:, 2]
+        self.sums[r] = summaries.finish_tree(dict(mine.sums))
+        if self._keep:
+            self.packed[r] = self._work.pack(mine)
+        with self._lock:
+            summaries.merge(self.state, mine.state)
+            self.counters += mine.counters
+        self._work.reuse(mine.state)
+
+    def _opened(self, part: Part) -> Part:
+        """Return the first part of a replicate, with what an earlier plan left of it, and room for as many draws as are coming."""
+        if part.replicate in self._before:
+            self._work.join(part, self._work.unpack(self._before[part.replicate]))
+        if self._plan.points >= _MOST_UINT32:
+            wide = summaries.new_state(self._layout, pooled=True)
+            summaries.merge(wide, part.state)
+            self._work.reuse(part.state)
+            part.state = wide
+        return part
+
+
+def estimate(
+    engine: Engine,
+    run_plan: Plan,
+    *,
+    keep: int = 0,
+    threads: int | None = None,
+    progress: Progress | None = None,
+    folder: Path | None = None,
+    identity: str = "",
+    executor: engines.Executor | None = None,
+    tolerance: Tolerance | None = None,
+) -> Estimates:
+    """Run every task of a plan and merge what comes back; no number depends on where and in what order tasks are computed.
 
     keep       joint draws to keep, rounded up to a whole number of points
-    threads    default: all processors
+    threads    default: all processors; for the executor that stands in where none is given
     progress   called from this thread with (points done, points in all) as blocks finish
+    folder     where partial summaries are kept and, if they are of this very run, taken from; None keeps nothing
+    identity   of what the engine computes; partials of another are not used
+    executor   default: threads of this process
+    tolerance  go on beyond the plan until the standard errors are within it, to MOST_STAGES_MORE times the plan at the most
 
-    KeyboardInterrupt stops between blocks and is passed on.
+    KeyboardInterrupt stops between blocks and is passed on. Raises ResultError where a partial cannot be written.
     """
     sources = _Sources(engine, run_plan)
     layout = summaries.plan_layout(_pilot(engine, run_plan, sources), engine.origin_zero)
     begin = time.perf_counter()  # after the pilot, which compiles what was never compiled
+    work = _Work(engine, run_plan, layout, identity)
+    store = partials.Store(folder, work.belongs) if folder is not None else None
+    most = min(run_plan.points * MOST_STAGES_MORE, max(MAX_DRAWS // run_plan.replicates, run_plan.points))
     probabilities = np.array(PROBABILITIES)
-    total = _Merged(summaries.new_state(layout, pooled=True), np.zeros(engine.n_counters, np.int64))
-    replicate_quantiles = np.empty((run_plan.replicates, engine.n_summaries, probabilities.size))
-    replicate_sums = np.empty((run_plan.replicates, engine.n_summaries, 2))
-    replicate_n = np.empty((run_plan.replicates, engine.n_summaries), np.int64)
-    n_threads = threads or os.cpu_count() or 1
-    stop = threading.Event()
-    done = _Count()
-    open_replicates: dict[int, _Merged] = {}
-    spare: list[summaries.State] = []
-    lock = threading.Lock()
-
-    def run_task(task: tuple[int, int, int]) -> None:
-        replicate, first, points = task
-        with lock:
-            state = spare.pop() if spare else summaries.new_state(layout)
-        part = _run_blocks(engine, sources.of(replicate), first, points, layout, state, stop, done)
-        if stop.is_set():
-            return
-        with lock:
-            mine = open_replicates.get(replicate)
-            if mine is None:
-                open_replicates[replicate] = mine = part
-            else:
-                summaries.merge(mine.state, part.state)
-                summaries.clear(part.state)
-                spare.append(part.state)
-                mine.counters += part.counters
-                for (level, index), sums in part.sums.items():
-                    summaries.merge_node(mine.sums, level, index, sums)
-                mine.points += part.points
-            if mine.points < run_plan.points:
-                return
-            del open_replicates[replicate]
+    watched_quantiles = np.searchsorted(probabilities, TOLERANCE_QUANTILES)
+    done, n_taken, before = 0, 0, dict[int, bytes]()
+    while True:
+        total, taken = _run_plan(
+            engine, run_plan, done, before, work, store, executor or engines.local(threads), progress, packed=tolerance is not None
+        )
+        n_taken += taken
+        found, binning = summaries.quantiles(layout, total.state, probabilities)
         if run_plan.replicates > 1:
-            replicate_quantiles[replicate] = summaries.quantiles(layout, mine.state, probabilities)[0]
-        replicate_n[replicate] = summaries.draw_counts(layout, mine.state)[:, 2]
-        replicate_sums[replicate] = summaries.finish_tree(mine.sums)
-        with lock:
-            summaries.merge(total.state, mine.state)
-            total.counters += mine.counters
-        summaries.clear(mine.state)
-        spare.append(mine.state)
+            sampling = summaries.replicate_error(total.quantiles)
+        else:
+            sampling = summaries.order_statistic_error(layout, total.state, probabilities)
+        mcse = np.hypot(sampling, binning)
+        if tolerance is None:
+            break
+        watched = np.ix_(tolerance.watched, watched_quantiles)
+        points = points_needed(
+            run_plan.points,
+            most,
+            found[watched],
+            sampling[watched],
+            mcse[watched],
+            tolerance.relative,
+            first_stage=done == 0,
+            doubling=run_plan.sampler == "sobol",
+        )
+        if points == run_plan.points:
+            break
+        done, before = run_plan.points, total.packed
+        run_plan = replace(run_plan, points=points)
 
-    _in_threads(run_task, run_plan.tasks(), n_threads, stop, done, run_plan.draws, progress)
-
-    found, binning = summaries.quantiles(layout, total.state, probabilities)
     n = summaries.draw_counts(layout, total.state)
-    mean, sd = summaries.moments(n[:, 2], summaries.tree_sum(replicate_sums), layout.centre)
-    if run_plan.replicates > 1:
-        sampling = summaries.replicate_error(replicate_quantiles)
-        with np.errstate(invalid="ignore", over="ignore"):
-            mean_mcse = summaries.replicate_error(summaries.moments(replicate_n, replicate_sums, layout.centre)[0])
-    else:
-        sampling = summaries.order_statistic_error(layout, total.state, probabilities)
-        with np.errstate(invalid="ignore", divide="ignore"):
+    mean, sd = summaries.moments(n[:, 2], summaries.tree_sum(total.sums), layout.centre)
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        if run_plan.replicates > 1:
+            mean_mcse = summaries.replicate_error(summaries.moments(total.n, total.sums, layout.centre)[0])
+        else:
             mean_mcse = sd / np.sqrt(n[:, 2])
     infinite = (n[:, 1] > 0) | (n[:, 3] > 0) | ~np.isfinite(mean)
     kept, kept_inputs = _first_points(engine, run_plan, sources, -(-keep // run_plan.replicates))
     return Estimates(
         plan=run_plan,
         quantiles=found,
-        mcse=np.hypot(sampling, binning),
+        mcse=mcse,
         mean=np.where(infinite, np.nan, mean),
         sd=np.where(infinite, np.nan, sd),
         mean_mcse=np.where(infinite, np.nan, mean_mcse),
@@ -228,81 +443,47 @@ def estimate(engine: Engine, run_plan: Plan, *, keep: int = 0, threads: int | No
         kept=kept,
         kept_inputs=kept_inputs,
         seconds=time.perf_counter() - begin,
+        tolerance_reached=None if tolerance is None else tolerance.relative * _missed(found[watched], mcse[watched], tolerance.relative)[0],
+        resumed=n_taken,
+        damaged=store.damaged if store is not None else 0,
     )
 
 
-class _Count:
-    """Points done, added up by workers and read by the main thread."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self.points = 0
-
-    def add(self, points: int) -> None:
-        with self._lock:
-            self.points += points
-
-
-def _run_blocks(
+def _run_plan(
     engine: Engine,
-    source: border.Source,
-    first: int,
-    points: int,
-    layout: summaries.Layout,
-    state: summaries.State,
-    stop: threading.Event,
-    done: _Count,
-) -> _Merged:
-    """Run one task, block by block, into an empty state."""
-    part = _Merged(state, np.zeros(engine.n_counters, np.int64))
-    for start in range(first, first + points, BLOCK):
-        if stop.is_set():
-            break
-        size = min(BLOCK, first + points - start)
-        lane = min(size, border.LANE)
-        sums = np.empty((engine.n_summaries, size // lane, 2))
-        part.counters += engine.summarise(Block(source, start, size), layout, part.state, sums)
-        level = (size // lane).bit_length() - 1
-        summaries.merge_node(part.sums, level, (start // lane) >> level, summaries.tree_sum(np.moveaxis(sums, 1, 0)))
-        part.points += size
-        done.add(size)
-    return part
-
-
-def _in_threads(
-    run_task: Callable[[tuple[int, int, int]], None],
-    tasks: list[tuple[int, int, int]],
-    n_threads: int,
-    stop: threading.Event,
-    done: _Count,
-    total: int,
+    run_plan: Plan,
+    done: int,
+    before: dict[int, bytes],
+    work: _Work,
+    store: partials.Store | None,
+    executor: engines.Executor,
     progress: Progress | None,
-) -> None:
-    """Run tasks in threads, reporting ten times a second; an error or Ctrl-C stops all of them after their block and is raised here."""
-    waiting = iter(tasks)
-    lock = threading.Lock()
+    packed: bool,
+) -> tuple[_Collected, int]:
+    """Collect the plan's points from `done` on, from partials where they are, upon the replicates `before`; also return the draws taken."""
+    total = _Collected(work, run_plan, engine, work.layout, before, packed)
+    tasks = run_plan.tasks(done)
+    taken: set[Task] = set()
+    for part in store.read(tasks, work.blank, engine.n_counters) if store is not None else ():
+        taken.update((part.replicate, *task) for task in part.covers)
+        total.receive(part)
+    n_taken = sum(points for _, _, points in taken)
+    here_before = n_taken + run_plan.replicates * done
 
-    def run_tasks() -> None:
-        while not stop.is_set():
-            with lock:
-                task = next(waiting, None)
-            if task is None:
-                return
-            run_task(task)
+    def receive(part: Part) -> None:
+        if store is not None:
+            store.keep(part)
+        total.receive(part)
 
-    n_threads = min(n_threads, len(tasks))
-    with ThreadPoolExecutor(max_workers=n_threads) as pool:
-        try:
-            running = {pool.submit(run_tasks) for _ in range(n_threads)}  # a future for each task would take a tenth of a millisecond
-            while running:
-                finished, running = wait(running, timeout=0.1, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    future.result()
-                if progress is not None:
-                    progress(done.points, total)
-        except BaseException:
-            stop.set()
-            raise
+    def report(points: int) -> None:
+        if progress is not None:
+            progress(here_before + points, run_plan.draws)
+
+    report(0)
+    tasks = [task for task in tasks if task not in taken]
+    if tasks:
+        executor.run(work, tasks, receive, report)
+    return total, n_taken
 
 
 def _first_points(engine: Engine, run_plan: Plan, sources: _Sources, points: int) -> tuple[np.ndarray, np.ndarray]:
@@ -386,6 +567,8 @@ class Run:
     kept_parameters               (h, k, x)
     diagnostics                   name -> (dims, array), see model.DIAGNOSTICS
     uniforms                      name of each uniform -> its Sobol' dimension, -1 where it comes from the Philox stream of that name
+    tolerance_reached             largest standard error of a quantile that a tolerance is about, relative; None where none was asked for
+    resumed, damaged              draws that were there from an earlier run; partials that had to be deleted
     """
 
     draws_asked: int
@@ -403,17 +586,45 @@ class Run:
     diagnostics: Mapping[str, tuple[tuple[str, ...], np.ndarray]]
     uniforms: Mapping[str, int] = field(default_factory=dict)
     seconds: float
+    tolerance_reached: float | None = None
+    resumed: int = 0
+    damaged: int = 0
 
 
-def simulate(model: Model, *, threads: int | None = None, progress: Progress | None = None) -> Run:
+def simulate(
+    model: Model,
+    *,
+    threads: int | None = None,
+    progress: Progress | None = None,
+    partials: Path | None = None,
+    executor: engines.Executor | None = None,
+) -> Run:
     """Run the border model of a scenario.
 
-    Raises SimError where an input yields a number that is not one, naming the result it reached.
+    threads    of the executor that stands in where none is given: this process, by default all processors
+    progress   called from this thread with (draws done, draws in all)
+    partials   folder of this case's partial summaries: those that an earlier run left are used, new ones kept; the caller removes it when
+               the result is safe. None keeps nothing
+    executor   what runs tasks, from `engines`
+
+    Raises SimError where an input yields a number that is not one, naming the result it reached; ResultError where a partial cannot be
+    written, with what was finished kept.
     """
     scenario = model.scenario
     engine = BorderEngine(model)
-    run_plan = plan(scenario.draws, scenario.seed, scenario.sampler)
-    estimates = estimate(engine, run_plan, keep=scenario.keep_draws, threads=threads, progress=progress)
+    asked = plan(scenario.draws, scenario.seed, scenario.sampler, scenario.tolerance)
+    estimates = estimate(
+        engine,
+        asked,
+        keep=scenario.keep_draws,
+        threads=threads,
+        progress=progress,
+        folder=partials,
+        identity=json.dumps(scenario.document, sort_keys=True),
+        executor=executor,
+        tolerance=None if scenario.tolerance is None else Tolerance(relative=scenario.tolerance, watched=_watched(model)),
+    )
+    run_plan = estimates.plan
     _refuse_nan(model, estimates)
 
     def answers(by_summary: np.ndarray, scales: bool = True) -> dict[str, np.ndarray]:
@@ -455,7 +666,16 @@ def simulate(model: Model, *, threads: int | None = None, progress: Progress | N
         diagnostics=_diagnostics(model, estimates),
         uniforms=dict(zip(model.slot_names, sobol_dimensions(run_plan, len(model.slot_names), model.n_point_slots).tolist(), strict=True)),
         seconds=estimates.seconds,
+        tolerance_reached=estimates.tolerance_reached,
+        resumed=estimates.resumed,
+        damaged=estimates.damaged,
     )
+
+
+def _watched(model: Model) -> np.ndarray:
+    """Return which summaries the printed table shows: those that a tolerance is about."""
+    shown = model.summary[:, :, RESULT_FORMS.index("all")][..., [list(QUANTITIES).index(name) for name in SUMMARY_QUANTITIES]]
+    return np.unique(shown[shown >= 0])
 
 
 def _refuse_nan(model: Model, estimates: Estimates) -> None:

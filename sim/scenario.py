@@ -588,7 +588,7 @@ def _document(scenario: Scenario, described: Mapping[KeyPath, Any], sources: Map
         "schema_version": 1,
         "name": scenario.name,
         "question": scenario.question,
-        "run": {key: getattr(scenario, key) for key in RunTable.model_fields},
+        "run": {key: given for key in RunTable.model_fields if (given := getattr(scenario, key)) is not None},
         "evidence": {
             "corridors": list(scenario.corridors),
             "periods": list(scenario.periods),
@@ -623,4 +623,4 @@ def with_run(scenario: Scenario, *, draws: int | None = None, seed: int | None =
         problems += _check_run(run, len(scenario.places), len(scenario.periods))
     if run is None or problems:
         raise ScenarioError(problems)
-    return replace(scenario, **given, document=scenario.document | {"run": run.model_dump()})  # type: ignore[arg-type]
+    return replace(scenario, **given, document=scenario.document | {"run": run.model_dump(exclude_none=True)})  # type: ignore[arg-type]

@@ -244,6 +244,9 @@ class RunTable(_Table):
     seed: int = Field(ge=0, le=MAX_SEED, description="the same seed gives the same numbers; 0 is a seed like any other")
     sampler: Literal["sobol", "philox"] = Field("sobol", description="sobol: randomised Sobol' points; philox: plain Monte Carlo")
     keep_draws: int = Field(0, ge=0, le=1_000_000, description="joint draws to keep in the result, at most `draws`")
+    tolerance: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        None, description="draw on, beyond `draws`, until the standard error of each quantile printed is below this share of it"
+    )
 
 
 class Source(_Table):

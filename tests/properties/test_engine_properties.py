@@ -54,7 +54,7 @@ def arranged(engine, plan, *, threads=1, block_size=runner.BLOCK, blocks_a_task=
         patch.setattr(runner, "BLOCK", block_size)
         patch.setattr(runner, "_BLOCKS_A_TASK", blocks_a_task)
         if order is not None:
-            patch.setattr(runner.Plan, "tasks", lambda self: order(tasks(self)))
+            patch.setattr(runner.Plan, "tasks", lambda self, done=0: order(tasks(self, done)))
         return digest(runner.estimate(engine, plan, threads=threads))
 
 
