@@ -17,8 +17,8 @@ from .scenarios import one_stratum, shipped, source, southwest_fy2024
 SEED = 43
 
 
-def measure(effort: Effort) -> Measures:
-    """Return seconds a draw: "gamma, 1 thread", "NumPy, gamma", ...; models, tables and the reference's knots are made before."""
+def contenders(effort: Effort) -> dict[str, Contender]:
+    """Return "gamma, 1 thread", "NumPy, gamma", ...; models, tables and the reference's knots are made before."""
     n = effort.draws(2**18)
     whole = {law: compile_model(shipped(n, law)) for law in ("gamma", "lognormal")}
     strata = {count: compile_model(one_stratum(effort.draws(2**21), count)) for count in (10, 3000)}
@@ -27,7 +27,7 @@ def measure(effort: Effort) -> Measures:
     brute = numpy_border.prepare(southwest)
     n_numpy = effort.draws(2**16)  # where np.quantile costs least: arrays still fit a second-level cache
     n_brute = effort.draws(2**12, least=64)
-    contenders = {
+    return {
         "gamma, 1 thread": _run(whole["gamma"], 1),
         "gamma, 2 threads": _run(whole["gamma"], 2),
         "lognormal, 1 thread": _run(whole["lognormal"], 1),
@@ -39,7 +39,11 @@ def measure(effort: Effort) -> Measures:
         "southwest FY2024": _run(southwest, 1),
         "NumPy, southwest FY2024": Contender(lambda: numpy_border.summarised(brute, n_brute, SEED), n_brute),
     }
-    found = seconds_per_draw(contenders, effort.rounds)
+
+
+def measure(effort: Effort) -> Measures:
+    """Return seconds a draw of every contender, and with `long` of one and of two threads at 10^7 draws."""
+    found = seconds_per_draw(contenders(effort), effort.rounds)
     if effort.long:
         many = compile_model(shipped(effort.draws(10_000_000)))
         threads = {f"10^7 draws, {n} thread{'s' * (n > 1)}": _run(many, n) for n in (1, 2)}

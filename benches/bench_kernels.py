@@ -11,6 +11,7 @@ from numpy.random import Generator, Philox
 from sim import elicitation
 from sim.inputs import compile_inputs
 from sim.kernels import counts, functions, quantiles, streams
+from sim.kernels.arithmetic import exp
 from sim.kernels.border import LANE
 from sim.kernels.counts import LoadSums
 from sim.kernels.jit import kernel
@@ -39,25 +40,27 @@ N_LOADS = 100
 
 
 @kernel
-def gamma_variates(table: Array, score_table: Array, shape: float, u: Array, out: Array) -> None:
-    """Write gamma variates of one shape; u (2, d) folded uniforms."""
+def gamma_variates(table: Array, score_table: Array, shape: Array, u: Array, z: Array, out: Array) -> None:
+    """Write gamma variates; shape (d,), u and z (2, d) folded uniforms and their scores."""
+    quantiles.normal_scores(score_table, u[0], z[0])
+    counts.log_gamma_ratios(table, shape, z[0], out)
     for i in range(out.size):
-        out[i] = shape * np.exp(counts.log_gamma_ratio(table, shape, quantiles.normal_score(score_table, u[0, i])))
+        out[i] = shape[i] * exp(out[i])
 
 
 @kernel
-def missed_counts(table: Array, score_table: Array, shape: float, u: Array, out: Array) -> None:
-    """Write numbers of missed loads, negative binomial at DETECTION_RATE; u (2, d) folded uniforms."""
-    for i in range(out.size):
-        gamma, poisson = quantiles.normal_score(score_table, u[0, i]), quantiles.normal_score(score_table, u[1, i])
-        out[i] = counts.missed_loads(table, shape, DETECTION_RATE, gamma, u[1, i], poisson)
+def missed_counts(table: Array, tail_table: Array, score_table: Array, shape: Array, rate: Array, u: Array, z: Array, out: Array) -> None:
+    """Write numbers of missed loads, negative binomial."""
+    for k in range(2):
+        quantiles.normal_scores(score_table, u[k], z[k])
+    counts.draw_missed_loads(table, tail_table, shape, False, rate, z[0], z[1], out)
 
 
 @kernel
-def sums_of_loads(sums: LoadSums, score_table: Array, shape: float, u: Array, out: Array) -> None:
-    """Write log sums of `shape` lognormal loads; u (2, d) folded uniforms."""
-    for i in range(out.size):
-        out[i] = counts.log_sum_of_loads(sums, LOG_SD, shape, quantiles.normal_score(score_table, u[0, i]))
+def sums_of_loads(sums: LoadSums, score_table: Array, sigma: Array, k: Array, u: Array, z: Array, out: Array) -> None:
+    """Write log sums of k lognormal loads."""
+    quantiles.normal_scores(score_table, u[0], z[0])
+    counts.draw_sums_of_loads(sums, sigma, k, z[0], out, z[1])
 
 
 @kernel
@@ -66,21 +69,23 @@ def fill_lane(seed: np.uint64, first: int, u: Array) -> None:
         streams.fill_philox(seed, np.uint64(row), first, u[row])
 
 
-def measure(effort: Effort) -> Measures:
-    """Return seconds a variate on one thread: "<law>, philox", "<law>, sobol", and of the samplers of counts and sums."""
+def contenders(effort: Effort) -> dict[str, Contender]:
+    """Return the contenders, all on one thread: "<law>, philox", "<law>, sobol", and the samplers of counts and sums."""
     n = effort.draws(2**18)
     rng = Generator(Philox(43))
     buffer = np.empty(n)
     lanes = n // LANE
-    contenders = {"uniform of NumPy's Philox": Contender(lambda: rng.random(out=buffer), n)}
+    found = {"uniform of NumPy's Philox": Contender(lambda: rng.random(out=buffer), n)}
     tables = functions.Scores(score=quantiles.normal_score_table(), tail=quantiles.normal_tail_table())
     for name, spec in LAWS.items():
         inputs, slot_names = compile_inputs({"x": elicitation.law(spec)})
         for sampler in ("philox", "sobol"):
             uniforms, out = source(slot_names, sampler), np.empty((1, n))
-            contenders[f"{name}, {sampler}"] = Contender(partial(functions.draw_arguments, inputs, tables, uniforms, 0, out), n)
+            found[f"{name}, {sampler}"] = Contender(partial(functions.draw_arguments, inputs, tables, uniforms, 0, out), n)
 
-    u, drawn = np.empty((2, LANE)), np.empty(LANE)
+    u, z, drawn = np.empty((2, LANE)), np.empty((2, LANE)), np.empty(LANE)
+    rate, sigma, shape = np.full(LANE, DETECTION_RATE), np.full(LANE, LOG_SD), np.full(LANE, 0.7)
+    events, loads = np.full(LANE, N_EVENTS + 0.5), np.full(LANE, float(N_LOADS))
     gamma, score, sums = counts.gamma_table(), tables.score, counts.load_sums(LOG_SD, LOG_SD, 3.0)
 
     def in_lanes(one: Callable[[], None]) -> Contender:
@@ -97,12 +102,17 @@ def measure(effort: Effort) -> Measures:
         for _ in range(few):
             rng.lognormal(0.0, LOG_SD, (LANE, N_LOADS)).sum(axis=1)
 
-    contenders |= {
-        "gamma variate": in_lanes(lambda: gamma_variates(gamma, score, 0.7, u, drawn)),
-        "count": in_lanes(lambda: missed_counts(gamma, score, N_EVENTS + 0.5, u, drawn)),
-        "sum of loads": in_lanes(lambda: sums_of_loads(sums, score, float(N_LOADS), u, drawn)),
+    found |= {
+        "gamma variate": in_lanes(lambda: gamma_variates(gamma, score, shape, u, z, drawn)),
+        "count": in_lanes(lambda: missed_counts(gamma, tables.tail, score, events, rate, u, z, drawn)),
+        "sum of loads": in_lanes(lambda: sums_of_loads(sums, score, sigma, loads, u, z, drawn)),
         "NumPy gamma": Contender(lambda: [rng.standard_gamma(0.7, LANE) for _ in range(lanes)], n),
         "NumPy count": Contender(lambda: [rng.negative_binomial(N_EVENTS + 0.5, DETECTION_RATE, LANE) for _ in range(lanes)], n),
         "NumPy sum of loads": Contender(added_up, few * LANE),
     }
-    return seconds_per_draw(contenders, effort.rounds)
+    return found
+
+
+def measure(effort: Effort) -> Measures:
+    """Return seconds a variate of every contender."""
+    return seconds_per_draw(contenders(effort), effort.rounds)

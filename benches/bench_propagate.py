@@ -49,12 +49,12 @@ def plain(**x: Any) -> dict[str, Any]:
     return dict(zip(OUTPUTS, flows(**x), strict=True))
 
 
-def measure(effort: Effort) -> Measures:
-    """Return seconds a draw: "compiled, 1 thread", "plain, 2 threads", "NumPy", every peer; or why a peer is not there."""
+def contenders(effort: Effort) -> tuple[dict[str, Contender], Measures]:
+    """Return ("compiled, 1 thread", "plain, 2 threads", "NumPy" and every peer that is there, why the others are not)."""
     n = effort.draws(1_000_000)
     compiled = numba.njit(flows, error_model="numpy")  # a checked division would keep the loop scalar: 9 ns a draw, not 2
     ours = partial(sim.propagate, parameters=PARAMETERS, draws=n, seed=SEED)
-    contenders = {
+    found = {
         "compiled, 1 thread": Contender(partial(ours, compiled, outputs=OUTPUTS, threads=1), n),
         "compiled, 2 threads": Contender(partial(ours, compiled, outputs=OUTPUTS, threads=2), n),
         "plain, 1 thread": Contender(partial(ours, plain, threads=1), n),
@@ -70,8 +70,14 @@ def measure(effort: Effort) -> Measures:
         except Exception as error:  # a peer's own failure is a result too
             absent[name] = f"does not run: {type(error).__name__}: {error}"
         else:
-            contenders[name] = Contender(partial(answer, draws), draws)
-    return {**seconds_per_draw(contenders, effort.rounds), **absent}
+            found[name] = Contender(partial(answer, draws), draws)
+    return found, absent
+
+
+def measure(effort: Effort) -> Measures:
+    """Return seconds a draw of every contender, or why a peer is not there."""
+    found, absent = contenders(effort)
+    return {**seconds_per_draw(found, effort.rounds), **absent}
 
 
 # ------------------------------------------------------------------------------------------------------------------ the peers
