@@ -535,6 +535,12 @@ def ppf(law: Law, p: ArrayLike) -> Array:
     return _quantile(law, "ppf", p, *support(law))
 
 
+@lru_cache(maxsize=512)
+def median(law: Law) -> float:
+    """Return the median: ppf(law, 0.5), found once."""
+    return float(ppf(law, 0.5))
+
+
 def isf(law: Law, q: ArrayLike) -> Array:
     """Return the smallest x with P(X > x) <= q; an end of the support at 0 and 1, NaN outside. Small q keep their digits."""
     return _quantile(law, "isf", q, *support(law)[::-1])

@@ -411,7 +411,7 @@ def _gradient(scenario: Scenario, stratum: Stratum, prior: float, sums: counts.L
     def median(name: str, lookup_form: str = form) -> float:
         draw = stratum.parameter_draws.get((name, lookup_form))
         default = PARAMETERS[name].default
-        return float(distributions.ppf(draw.block.law, 0.5)) if draw is not None else 0.0 if default is None else default
+        return distributions.median(draw.block.law) if draw is not None else 0.0 if default is None else default
 
     d = min(max(median("detection_rate"), 1e-9), 1.0)
     n = max(_expected_events(stratum), 1.0)
@@ -474,7 +474,7 @@ def _prior_shares(scenario: Scenario, matched: Match) -> np.ndarray:
                 draw = stratum.parameter_draws.get(("detection_rate", stratum.key[2]))
                 if stratum.key[1] != period or stratum.key[0] not in members or draw is None:
                     continue
-                d = float(distributions.ppf(draw.block.law, 0.5))
+                d = distributions.median(draw.block.law)
                 ours += a * (1.0 - d) / d
                 expected += (_expected_events(stratum) + a) * (1.0 - d) / d
             if expected > 0.0:
@@ -487,7 +487,7 @@ def _gross_kg(stratum: Stratum) -> float:
     kg = math.fsum(row.amount for row in stratum.rows if row.unit == "kg")
     tablets = math.fsum(row.amount for row in stratum.rows if row.unit == "pill")
     if tablets:
-        kg += tablets * float(distributions.ppf(stratum.parameter_draws["pill_mass", "pill"].block.law, 0.5)) / 1e6
+        kg += tablets * distributions.median(stratum.parameter_draws["pill_mass", "pill"].block.law) / 1e6
     return kg
 
 

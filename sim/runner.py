@@ -500,9 +500,11 @@ def _first_points(engine: Engine, run_plan: Plan, sources: _Sources, points: int
 
 def _pilot(engine: Engine, run_plan: Plan, sources: _Sources) -> np.ndarray:
     """Return the first draws of the run, (S, 4096 or all): always the same ones, so that the bins are."""
-    points = -(-summaries.PILOT_DRAWS // run_plan.replicates)
-    kept, _ = _first_points(engine, run_plan, sources, points)
-    return np.ascontiguousarray(kept.reshape(-1, engine.n_summaries).T)
+    points = min(-(-summaries.PILOT_DRAWS // run_plan.replicates), run_plan.points)
+    pilot = np.empty((engine.n_summaries, run_plan.replicates, points))
+    for replicate in range(run_plan.replicates):
+        pilot[:, replicate] = engine.store(Block(sources.of(replicate), 0, points))[0]
+    return pilot.reshape(engine.n_summaries, -1)
 
 
 # --- the border model ------------------------------------------------------------------------------------------------------------
