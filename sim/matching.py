@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from .dependence import Component, ParameterDraw, components
@@ -148,24 +148,46 @@ def match(scenario: Scenario) -> tuple[Match, list[Problem]]:
     return Match(strata=tuple(strata), parameter_draws=tuple(ordered), components=tuple(linked)), problems + wrong
 
 
-def unused(scenario: Scenario, matched: Match) -> list[Problem]:
-    """Return a problem for every block that serves nothing, and for every selector label by which a block serves nothing.
+Idle = tuple[tuple[str | int, ...], str | None]  # where, and the label there; None: all that stands there
 
-    The parameters of another load law are not judged.
+
+def place_of(block_id: str, *key: str) -> tuple[str, ...]:
+    """Return where a block stands by its id, or one of its keys."""
+    return ("parameter", block_id, *key)
+
+
+def idle(scenario: Scenario, matched: Match) -> tuple[dict[Idle, None], set[Idle]]:
+    """Return the blocks, and the labels of their selectors, that serve nothing; and those that are not judged.
+
+    A block that serves nothing comes with all its labels. The parameters of another load law are not judged.
     """
-    problems = []
+    found: dict[Idle, None] = {}
+    not_judged: set[Idle] = set()
     reached: dict[str, set[StratumKey]] = {}
     for stratum in matched.strata:
         for (_, form), draw in stratum.parameter_draws.items():
             reached.setdefault(draw.block.id, set()).add((stratum.key[0], stratum.key[1], form))
     for block in scenario.parameters:
         kind = PARAMETERS[block.name]
+        places = reached.get(block.id, set())
+        serves_nothing: list[Idle] = [] if places else [(place_of(block.id), None)]
+        for i, dimension in enumerate(DIMENSIONS):
+            served = {place[i] for place in places}
+            serves_nothing += [(place_of(block.id, dimension), label) for label in getattr(block, dimension) or () if label not in served]
         if (kind.load_law is not None and kind.load_law != scenario.load_law) or (
             block.name == "load_median" and scenario.load_law == "copy"
         ):
-            continue
-        places = reached.get(block.id, set())
-        if not places:
+            not_judged.update(serves_nothing)
+        else:
+            found |= dict.fromkeys(serves_nothing)
+    return found, not_judged
+
+
+def say_idle(blocks: Iterable[Parameter], found: Collection[Idle]) -> list[Problem]:
+    """Return a problem for every block that serves nothing, and for every other selector with labels that serve nothing."""
+    problems = []
+    for block in blocks:
+        if (place_of(block.id), None) in found:
             problems.append(
                 Problem(
                     path=block.path,
@@ -174,14 +196,22 @@ def unused(scenario: Scenario, matched: Match) -> list[Problem]:
                 )
             )
             continue
-        for i, (dimension, labels) in enumerate(zip(DIMENSIONS, (block.corridor, block.period, block.form), strict=True)):
-            idle = [label for label in labels or () if label not in {place[i] for place in places}]
-            if idle:
+        for dimension in DIMENSIONS:
+            labels = [label for label in getattr(block, dimension) or () if (place_of(block.id, dimension), label) in found]
+            if labels:
                 problems.append(
                     Problem(
                         path=(*block.path, dimension),
-                        came=f'parameter "{block.id}" serves nothing for {dimension} {", ".join(idle)}',
+                        came=f'parameter "{block.id}" serves nothing for {dimension} {", ".join(labels)}',
                         advice="remove the label, or check the evidence and the blocks that win there",
                     )
                 )
     return problems
+
+
+def unused(scenario: Scenario, matched: Match) -> list[Problem]:
+    """Return a problem for every block that serves nothing, and for every selector label by which a block serves nothing.
+
+    The parameters of another load law are not judged.
+    """
+    return say_idle(scenario.parameters, idle(scenario, matched)[0])

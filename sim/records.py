@@ -137,12 +137,40 @@ class Correlation:
     path: tuple[str | int, ...] = ()
 
 
+_LAYOUT = """
+corridor is_group period days form quantile moment parameter name unit basis source grade evidence_form quantity uniform chain draw
+contrast claim input_group ci_bound scenario case
+ratio ratio_mcse tipping_factor probability probability_mcse lower_bound upper_bound hits text value parameter_value n_events
+events_known first_order first_order_mcse shapley shapley_mcse evppi evppi_mcse ess pareto_k log_weight draws_used prior_share
+purity_cut_share sd_limited_share inland_cut_share undefined_share sobol_dimension
+quantiles mcse moments contrasts claims parameters evidence sensitivity conditioned draws diagnostics
+"""  # dimensions and what stands on them; variables; groups
+LAYOUT_NAMES = frozenset(_LAYOUT.split()) | frozenset(QUANTITIES)
+"""What a dimension of a sweep may not be called."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sweep:
+    """One `[[sweep]]` block: `labels` stand on the dimension `dim` of results, `values` are put at `path`, one for each label.
+
+    Labels are all numbers or all texts.
+    """
+
+    dim: str
+    path: str
+    values: tuple[Any, ...] = field(hash=False)
+    labels: tuple[int | float | str, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
     """A scenario file that has been read and checked.
 
     `corridors` and `periods` are the labels in use, in the order they are shown; `rows` are the evidence rows selected by them;
     `groups` are (name, members) in order. `document` is the resolved, self-contained TOML document that `scenario.toml` holds.
+
+    `cases` are the scenarios that the sweeps make, all combinations with the last sweep fastest, each with the `document` of the whole;
+    without sweeps there are none. What the whole says where its cases differ is what the first of them says.
     """
 
     name: str
@@ -164,6 +192,13 @@ class Scenario:
     correlations: tuple[Correlation, ...]
     document: dict[str, Any] = field(hash=False)
     warnings: tuple[str, ...] = ()
+    sweeps: tuple[Sweep, ...] = ()
+    cases: tuple[Scenario, ...] = ()
+
+    @property
+    def runs(self) -> tuple[Scenario, ...]:
+        """What is run: every case, or the scenario itself."""
+        return self.cases or (self,)
 
     @property
     def places(self) -> tuple[tuple[str, tuple[str, ...]], ...]:

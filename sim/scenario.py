@@ -1,7 +1,7 @@
 """Scenario files: TOML in, checked records out, and back; what the tables mean together, and every message about that.
 
-Stages: `toml_file.py` reads -> `--set` -> `schema.py` checks each table -> the records of `records.py` -> the cross-block checks of
-`model.py`. Each stage adds its problems to one list, so that a reader sees all mistakes of a file at once.
+Stages: `toml_file.py` reads -> `--set` and the values of sweeps -> `schema.py` checks each table -> the records of `records.py` -> the
+cross-block checks of `model.py`. Each stage adds its problems to one list, so that a reader sees all mistakes of a file at once.
 """
 
 from __future__ import annotations
@@ -10,24 +10,24 @@ import copy
 import math
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import tomli_w
+from pydantic import BaseModel
 
 from .distributions import Law, cdf, support
 from .elicitation import LawError, as_mapping, law
 from .errors import EvidenceError, Problem, ScenarioError
 from .evidence import FORMS, Row, check_rows, read_table, row_as_mapping, row_from_mapping
 from .limits import MAX_PROBLEMS
-from .matching import match, unused
+from .matching import Idle, idle, match, place_of, say_idle
 from .model import check
 from .model import warnings as model_warnings
 from .records import DIMENSIONS, PARAMETERS, QUANTITIES, RESULT_FORMS, Correlation, Parameter, Scenario
 from .schema import (
-    KINDS,
     CorrelationBlock,
     EvidenceRow,
     EvidenceTable,
@@ -42,72 +42,15 @@ from .schema import (
     json_schema,
     validated,
 )
+from .sweeps import Indices, Swept, block_id, combinations, name_cases, override, read_sweeps, said_once, touched_by, with_values
 from .toml_file import KeyPath, TomlFile, check_scalars, nearest, read_toml, shown
 
 __all__ = ["json_schema", "load_scenario", "to_toml", "with_run"]
 
-MAX_KEPT_BYTES = 1 << 31  # of kept draws in memory
-NOT_YET = ("contrast", "claim", "condition", "sweep")
-
-
-# --- values given in place of the file's ----------------------------------------------------------------------------------------------
-
-
-def _block_id(block: Mapping[str, Any]) -> str:
-    """Return the id of a raw block, given or by default; defined for wrong blocks too, so that messages can name them."""
-    if isinstance(block.get("id"), str):
-        return str(block["id"])
-    if "between" in block:
-        between = block["between"]
-        return "~".join(str(name) for name in between) if isinstance(between, list) else ""
-    labels = [label for key in DIMENSIONS if key in block for label in (block[key] if isinstance(block[key], list) else [block[key]])]
-    return f"{block.get('name', '')}[{','.join(map(str, labels))}]" if labels else str(block.get("name", ""))
-
-
-def _settable(document: Mapping[str, Any]) -> dict[str, tuple[KeyPath, bool]]:
-    """Return every `--set` path of a document with its key path, and whether it is inside a block with an id."""
-    paths: dict[str, tuple[KeyPath, bool]] = {key: ((key,), False) for key in ("name", "question")}
-    for table, model in (("run", RunTable), ("model", ModelTable), ("evidence", EvidenceTable)):
-        if isinstance(document.get(table, {}), dict):
-            paths |= {f"{table}.{key}": ((table, key), False) for key in model.model_fields if key not in ("row", "sources")}
-    groups = document.get("groups")
-    paths |= {f"groups.{key}": (("groups", key), False) for key in (groups if isinstance(groups, dict) else ())}
-    for name, block_model in (("parameter", ParameterBlock), ("correlation", CorrelationBlock)):
-        blocks = document.get(name)
-        for number, block in enumerate(blocks if isinstance(blocks, list) else [], start=1):
-            if not isinstance(block, dict):
-                continue
-            stem, base = f"{name}.{_block_id(block)}", (name, number)
-            paths |= {f"{stem}.{key}": ((*base, key), True) for key in block_model.model_fields if key not in ("id", "name")}
-            law_table = block.get("distribution")
-            if name == "parameter" and isinstance(law_table, dict):
-                kind = KINDS.get(str(law_table.get("kind")))
-                keys = {*law_table, *(kind.model_fields if kind is not None else ())}
-                paths |= {f"{stem}.distribution.{key}": ((*base, "distribution", key), True) for key in keys}
-    return paths
-
-
-def _override(document: dict[str, Any], overrides: Mapping[str, Any], problems: list[Problem]) -> dict[KeyPath, str]:
-    """Put the values of `--set` into `document`, in order, and return which key paths they replaced.
-
-    A block keeps the id that it had before, so that `parameter.detection_rate[FY2024].period` does not rename what others refer to.
-    """
-    replaced: dict[KeyPath, str] = {}
-    for name, given in overrides.items():
-        paths = _settable(document)
-        if name not in paths:
-            allowed = "a path is table.key, or parameter.ID.key and correlation.ID.key with the id of a block"
-            problems.append(Problem(file=f"--set {name}", came="there is no such path", allowed=allowed, advice=nearest(name, paths)))
-            continue
-        path, in_block = paths[name]
-        table: Any = document
-        for depth, part in enumerate(path[:-1]):
-            table = table.setdefault(part, {}) if isinstance(part, str) else table[part - 1]
-            if in_block and depth == 1:
-                table.setdefault("id", _block_id(table))
-        table[path[-1]] = copy.deepcopy(given)
-        replaced[path] = name
-    return replaced
+MAX_KEPT_BYTES = 1 << 31  # of kept draws, or of the results of all cases, in memory
+NUMBERS_OF_A_CELL = 29  # thirteen quantiles, their errors, three moments
+NOT_YET = ("contrast", "claim", "condition")
+INFINITE: KeyPath = ("model", "load_truncation")  # the one entry that may be inf
 
 
 # --- evidence and sources -------------------------------------------------------------------------------------------------------------
@@ -115,11 +58,12 @@ def _override(document: dict[str, Any], overrides: Mapping[str, Any], problems: 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _InUse:
-    """The evidence in use; its labels by dimension, in the order they are shown, and those that a selection left out."""
+    """The evidence in use; its labels by dimension, in the order they are shown, those that a selection left out, those without a row."""
 
     rows: tuple[Row, ...]
     labels: Mapping[str, tuple[str, ...]]
     left_out: Mapping[str, frozenset[str]]
+    without_rows: Mapping[str, frozenset[str]]
 
     def missing(self, label: str, known: Sequence[str], kind: str, path: KeyPath) -> Problem:
         """Return what is wrong with a label that is not in use."""
@@ -128,6 +72,13 @@ class _InUse:
             came, allowed = f"{kind} {shown(label)} is not in use", f"evidence.{kind}s leaves it out"
             advice = "Select it there, or delete it here"
         return Problem(path=path, came=came, allowed=allowed, advice=advice)
+
+
+_Once = Callable[..., Any]
+_Table = TypeVar("_Table", bound=BaseModel)
+_Leftovers = dict[Idle, Problem | None]
+"""What serves nothing, with what is wrong about it; None where that is said elsewhere. An error, but a warning after `--set`, and nothing
+where another case of the sweeps needs it."""
 
 
 def _first(labels: Sequence[str]) -> str:
@@ -199,8 +150,8 @@ def _read_rows(tables: Sequence[str], raw_rows: Any, file: TomlFile, folder: Pat
     return rows if len(problems) == n_before else None
 
 
-def _select(rows: Sequence[Row], selected: Mapping[str, Sequence[str] | None], problems: list[Problem]) -> _InUse | None:
-    """Return the evidence that has a `selected` corridor and period (None: all), or None after adding what is wrong."""
+def _select(rows: Sequence[Row], selected: Mapping[str, Sequence[str] | None], problems: list[Problem]) -> tuple[_InUse | None, _Leftovers]:
+    """Return the evidence of the `selected` corridors and periods (None: all), None where that is wrong; and labels without any."""
     n_before = len(problems)
     known = {kind: tuple(dict.fromkeys(getattr(row, kind) for row in rows)) for kind in selected}
     chosen = {kind: tuple(labels) if labels is not None else known[kind] for kind, labels in selected.items()}
@@ -212,26 +163,31 @@ def _select(rows: Sequence[Row], selected: Mapping[str, Sequence[str] | None], p
             came, allowed = f"no row of evidence has the {kind} {shown(label)}", f"the {kind}s are {_first(known[kind])}"
             problems.append(Problem(path=path, came=came, allowed=allowed, advice=nearest(label, known[kind])))
     if len(problems) > n_before:
-        return None
+        return None, {}
     kept = [row for row in rows if all(getattr(row, kind) in labels for kind, labels in chosen.items())]
     problems += check_rows(kept)
+    without_rows = {kind: frozenset(labels) - {getattr(row, kind) for row in kept} for kind, labels in chosen.items()}
+    leftovers: _Leftovers = {}
     for kind, labels in chosen.items():
-        for label in sorted(set(labels) - {getattr(row, kind) for row in kept}, key=labels.index):
+        for label in (label for label in labels if label in without_rows[kind]):
             came, allowed = f"no row is left for the {kind} {shown(label)}", "a selected label needs evidence"
             path = places.get((kind, label), ("evidence",))
-            problems.append(Problem(path=path, came=came, allowed=allowed, advice="Delete it, or select its rows too"))
+            advice = "Delete it, or select its rows too"
+            leftovers[("evidence", f"{kind}s"), label] = Problem(path=path, came=came, allowed=allowed, advice=advice)
+    if not kept:
+        problems += [problem for problem in leftovers.values() if problem is not None]
     if len(problems) > n_before:
-        return None
+        return None, {}
     left_out = {kind: frozenset(known[kind]) - set(chosen[kind]) for kind in chosen}
-    return _InUse(rows=tuple(kept), labels=chosen, left_out=left_out)
+    return _InUse(rows=tuple(kept), labels=chosen, left_out=left_out, without_rows=without_rows), leftovers
 
 
 # --- from tables to records -----------------------------------------------------------------------------------------------------------
 
 
-def _check_corridors(groups: Mapping[str, list[str]], shared: Sequence[list[str]], in_use: _InUse) -> list[Problem]:
-    """Return what is wrong with the corridors that `[groups]` and `shared_load_scale` name."""
-    problems = []
+def _check_corridors(groups: Mapping[str, list[str]], shared: Sequence[list[str]], in_use: _InUse, problems: list[Problem]) -> _Leftovers:
+    """Add what is wrong with the corridors that `[groups]` and `shared_load_scale` name, and return those that are not in use."""
+    leftovers: _Leftovers = {}
     corridors = in_use.labels["corridor"]
     for group in groups:
         if group in corridors or group in in_use.left_out["corridor"]:
@@ -249,12 +205,16 @@ def _check_corridors(groups: Mapping[str, list[str]], shared: Sequence[list[str]
             if member in groups and member not in corridors:
                 advice = f"List its members: {', '.join(groups[member])}"
                 problems.append(Problem(path=path, came=f"{shown(member)} is a group", allowed=rule, advice=advice))
+            elif member in in_use.left_out["corridor"]:
+                leftovers[base, member] = in_use.missing(member, corridors, "corridor", path)
+            elif member in in_use.without_rows["corridor"]:
+                leftovers[base, member] = None
             elif member not in corridors:
                 problems.append(in_use.missing(member, corridors, "corridor", path))
             elif base[0] == "model" and owner.setdefault(member, base) != base:
                 came, allowed = f"{shown(member)} stands in list {owner[member][-1]} too", "a corridor has one load scale"
                 problems.append(Problem(path=path, came=came, allowed=allowed, advice="Delete it from one list"))
-    return problems
+    return leftovers
 
 
 def _law(name: str, raw: Any, path: KeyPath, problems: list[Problem]) -> Law | None:
@@ -288,49 +248,51 @@ def _parameter(
     block: ParameterBlock,
     raw: Mapping[str, Any],
     path: KeyPath,
+    its_law: Law | None,
     groups: Mapping[str, list[str]],
     in_use: _InUse | None,
     problems: list[Problem],
-) -> tuple[Parameter | None, list[Problem]]:
-    """Return the record of one block, and the labels that only a selection makes unknown (an error, but a warning after `--set`).
+) -> tuple[Parameter | None, _Leftovers]:
+    """Return the record of one block, if `its_law` could be read, and the labels that only a selection makes unknown.
 
     In a selector of corridors a group stands for its members, each once. `in_use` None is evidence that could not be read: then only
     forms are checked.
     """
-    n_before = len(problems)
-    left_out: list[Problem] = []
+    n_before, name = len(problems), block_id(raw)
+    leftovers: _Leftovers = {}
     selectors: dict[str, tuple[str, ...] | None] = {}
     forms = FORMS[:2] if PARAMETERS[block.name].by_result_form else FORMS
     for kind in DIMENSIONS:
         labels = getattr(block, kind)
-        idle = in_use.left_out[kind] if in_use is not None and kind != "form" else frozenset()
+        left_out = in_use.left_out[kind] if in_use is not None and kind != "form" else frozenset()
         known = forms if kind == "form" else in_use.labels[kind] if in_use is not None else None
         known = (*known, *groups) if known is not None and kind == "corridor" else known
         for number, label in enumerate(labels or (), start=1):
+            members = groups.get(label, [label]) if kind == "corridor" else [label]
+            leftovers |= {(place_of(name, kind), member): None for member in members if member in left_out}
             if known is None or label in known:
                 continue
             place = (*path, kind, number) if isinstance(raw[kind], list) else (*path, kind)
             if kind == "form":
                 came, allowed = f"{block.name} has no form {shown(label)}", f"it is looked up by {', '.join(forms)}"
                 problems.append(Problem(path=place, came=came, allowed=allowed, advice=nearest(label, forms)))
+            elif in_use is not None and label in left_out:
+                leftovers[place_of(name, kind), label] = in_use.missing(label, known, kind, place)
             elif in_use is not None:
-                (left_out if label in idle else problems).append(in_use.missing(label, known, kind, place))
-        members = (member for label in labels or () for member in (groups.get(label, [label]) if kind == "corridor" else [label]))
-        selectors[kind] = tuple(dict.fromkeys(member for member in members if member not in idle)) if labels is not None else None
+                problems.append(in_use.missing(label, known, kind, place))
+        expanded = (member for label in labels or () for member in (groups.get(label, [label]) if kind == "corridor" else [label]))
+        selectors[kind] = tuple(dict.fromkeys(expanded)) if labels is not None else None
     if block.varies_by and block.correlation is None:
         allowed, advice = "a block with varies_by says how alike its draws are", "Add correlation = 0.8; 0 is independent"
         problems.append(Problem(path=path, came="correlation is missing", allowed=allowed, advice=advice))
     if block.correlation is not None and not block.varies_by:
         came, allowed = "there is nothing to correlate", "correlation needs varies_by: a block without it is one draw"
         problems.append(Problem(path=(*path, "correlation"), came=came, allowed=allowed, advice='Add varies_by = ["period"]'))
-    found = _law(block.name, raw["distribution"], (*path, "distribution"), problems)
-    if found is None or len(problems) > n_before:
-        return None, left_out
+    if its_law is None or len(problems) > n_before:
+        return None, leftovers
     varies_by = tuple(kind for kind in DIMENSIONS if kind in block.varies_by)
-    parameter = Parameter(
-        id=_block_id(raw), name=block.name, law=found, varies_by=varies_by, correlation=block.correlation, path=path, **selectors
-    )
-    return parameter, left_out
+    parameter = Parameter(id=name, name=block.name, law=its_law, varies_by=varies_by, correlation=block.correlation, path=path, **selectors)
+    return parameter, leftovers
 
 
 def _correlation(block: CorrelationBlock, raw: Mapping[str, Any], path: KeyPath, problems: list[Problem]) -> Correlation | None:
@@ -362,7 +324,7 @@ def _correlation(block: CorrelationBlock, raw: Mapping[str, Any], path: KeyPath,
         return None
     matrix = tuple(map(tuple, block.matrix)) if block.matrix is not None else None
     return Correlation(
-        id=_block_id(raw), between=tuple(block.between), value=block.value, matrix=matrix, copula=block.copula, df=block.df, path=path
+        id=block_id(raw), between=tuple(block.between), value=block.value, matrix=matrix, copula=block.copula, df=block.df, path=path
     )
 
 
@@ -374,7 +336,7 @@ def _blocks(document: Mapping[str, Any], kind: str, problems: list[Problem]) -> 
         return []
     first: dict[str, int] = {}
     for number, raw in enumerate(blocks, start=1):
-        name = _block_id(raw) if isinstance(raw, dict) else ""
+        name = block_id(raw) if isinstance(raw, dict) else ""
         if name and first.setdefault(name, number) < number:
             came, advice = f"the id {shown(name)} is that of {kind}[{first[name]}] too", "Give one of them another id, or delete it"
             problems.append(Problem(path=(kind, number), came=came, allowed="ids are unique", advice=advice))
@@ -385,10 +347,11 @@ def _blocks(document: Mapping[str, Any], kind: str, problems: list[Problem]) -> 
 
 
 def load_scenario(path: str | os.PathLike[str], *, overrides: Mapping[str, Any] | None = None) -> Scenario:
-    """Read and check a scenario file with its evidence tables and sources.
+    """Read and check a scenario file with its evidence tables and sources, in every case of its sweeps.
 
     `overrides` maps `--set` paths to values: `run.draws`, `model.load_law`, `parameter.ID.correlation`, `parameter.ID.distribution.mean`,
-    `correlation.ID.value`. They are applied in order, as if they stood in the file; what they leave unused is a warning, not an error.
+    `correlation.ID.value`. They are applied in order, as if they stood in the file; what they leave unused is a warning, not an error. A
+    sweep of a path that is set here comes to an end.
 
     Raises ScenarioError, or EvidenceError if nothing but evidence tables is wrong, with every problem that was found; a file that cannot
     be read or is not TOML comes alone.
@@ -398,20 +361,20 @@ def load_scenario(path: str | os.PathLike[str], *, overrides: Mapping[str, Any] 
     """
     file = read_toml(path, "a scenario")
     problems: list[Problem] = []
-    replaced = _override(file.document, overrides or {}, problems)
-    scenario = _scenario(file, Path(path).parent, bool(overrides), problems)
+    replaced = override(file.document, overrides or {}, problems)
 
     def locate(problem: Problem) -> Problem:
         match problem.path:
             case ("parameter" | "correlation" as kind, int(number), *_) if problem.file is None:
                 block = file.document[kind][number - 1]
-                name = _block_id(block) if isinstance(block, dict) else ""
+                name = block_id(block) if isinstance(block, dict) else ""
                 problem = problem if name in problem.came else replace(problem, came=f"{name}: {problem.came}")
         for depth in range(len(problem.path), 0, -1):
             if problem.file is None and problem.path[:depth] in replaced:
                 return problem.at(file=f"--set {replaced[problem.path[:depth]]}")
         return file.locate(problem)
 
+    scenario = _scenario(file, Path(path).parent, replaced, bool(overrides), problems)
     if problems or scenario is None:
         located = [locate(problem) for problem in problems[:MAX_PROBLEMS]]
         if len(problems) > MAX_PROBLEMS:
@@ -424,67 +387,190 @@ def load_scenario(path: str | os.PathLike[str], *, overrides: Mapping[str, Any] 
     return scenario
 
 
-def _scenario(file: TomlFile, folder: Path, overridden: bool, problems: list[Problem]) -> Scenario | None:
-    """Return the scenario of a parsed file, or None after adding every problem that could be found."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Draft:
+    """One case as its tables say it, with what serves nothing still in it; the tables behind its blocks, and every row of the evidence."""
+
+    scenario: Scenario
+    described: Mapping[KeyPath, Any]
+    sources: Mapping[str, Source]
+    leftovers: _Leftovers
+    all_rows: Sequence[Row]
+
+
+def _scenario(file: TomlFile, folder: Path, replaced: Mapping[KeyPath, str], overridden: bool, problems: list[Problem]) -> Scenario | None:
+    """Return the scenario of a parsed file with all its cases, or None after adding every problem that could be found."""
     document = file.document
-    problems += check_scalars(document, infinite=("model", "load_truncation"))
+    problems += _check_scalars(document)
     unreadable = {problem.path for problem in problems}  # what is found there later only follows from it
-    later: list[Problem] = []
+    later, notes = _check_keys(document), list[Problem]()
+    n_before = len(later)
+    swept = read_sweeps(document, replaced, later, notes)
+    whole_sweeps = len(later) == n_before  # else a case that is missing may be what a block serves
+    relaxed = overridden or bool(swept)
+
+    touched = touched_by(swept)
+    made: dict[Any, tuple[Any, tuple[Problem, ...]]] = {}
+    drafts: list[_Draft] = []
+    narrow: dict[Indices, Scenario] = {}
+    wrong: dict[Indices, list[Problem]] = {}
+    idle_in: list[_Idle] = []
+    for indices in combinations(swept):
+        found = wrong[indices] = []
+        draft = _draft(with_values(document, swept, indices), file, folder, _once(made, touched, indices, found), found)
+        if draft is None:
+            continue
+        drafts.append(draft)
+        case = draft.scenario
+        if relaxed:
+            idle_in.append(_idle(draft))
+            case = _narrowed(case, idle_in[-1].keys)
+        not_in_use = [] if relaxed else [problem for problem in draft.leftovers.values() if problem is not None]
+        narrow[indices] = case = _with_scales(case)
+        found += not_in_use or check(case)
+    later += said_once(wrong, swept)
+    everywhere = _idle_everywhere(idle_in)
+    left_over = _say_leftovers(drafts, idle_in, everywhere)
+    later += left_over if whole_sweeps and not overridden and len(drafts) == len(wrong) else []
+    problems += [problem for problem in later if not any(problem.path[:depth] in unreadable for depth in range(1, len(problem.path) + 1))]
+    if problems or not drafts:
+        return None
+
+    first, cases = drafts[0], tuple(narrow.values())
+    whole = cases[0]
+    if swept:
+        used = {id(row) for case in cases for row in case.rows}
+        whole = replace(_with_scales(_narrowed(first.scenario, everywhere)), rows=tuple(row for row in first.all_rows if id(row) in used))
+    problems += _check_size(cases)
+    if problems:
+        return None
+    document = _document(whole, first, swept, with_values(document, swept, (0,) * len(swept)))
+    notes += [*left_over, *_source_notes(whole, first.described, first.sources)]
+    sweeps = tuple(each.sweep for each in swept)
+    warnings = (*(str(file.locate(note)) for note in notes), *_warnings(narrow, swept))
+    return replace(
+        whole,
+        document=document,
+        warnings=warnings,
+        sweeps=sweeps,
+        cases=tuple(replace(case, document=document) for case in cases) if swept else (),
+    )
+
+
+def _once(
+    made: dict[Any, tuple[Any, tuple[Problem, ...]]],
+    touched: Callable[[KeyPath], tuple[int, ...]],
+    indices: Indices,
+    problems: list[Problem],
+) -> _Once:
+    """Return `once(what, paths, make)` for one case: what `make(problems)` gives, made once for all cases that agree at `paths`."""
+
+    def once(what: Any, paths: Sequence[KeyPath], make: Callable[[list[Problem]], Any]) -> Any:
+        key = (what, tuple(indices[k] for path in paths for k in touched(path)))
+        if key not in made:
+            found: list[Problem] = []
+            made[key] = make(found), tuple(found)
+        result, noted = made[key]
+        problems.extend(noted)
+        return result
+
+    return once
+
+
+def _check_keys(document: Mapping[str, Any]) -> list[Problem]:
+    problems = []
     known = list(ScenarioFile.model_fields)
     for key in document:
         if key in NOT_YET:
             came = f"{key} blocks are not supported by this version"
-            allowed = "it reads run, evidence, groups, model, parameter and correlation"
-            later.append(Problem(path=(key,), came=came, allowed=allowed, advice="Delete them"))
+            allowed = "it reads run, evidence, groups, model, parameter, correlation and sweep"
+            problems.append(Problem(path=(key,), came=came, allowed=allowed, advice="Delete them"))
         elif key not in known:
             came, allowed = f"unknown key {shown(key)}", f"known are {', '.join(known)}"
-            later.append(Problem(path=(key,), came=came, allowed=allowed, advice=nearest(key, known)))
-    heading = validated(Heading, {key: document[key] for key in Heading.model_fields if key in document}, (), later)
-    run = validated(RunTable, document.get("run", {}), ("run",), later)
-    model = validated(ModelTable, document.get("model", {}), ("model",), later)
-    groups_table = validated(GroupsTable, document.get("groups", {}), ("groups",), later)
+            problems.append(Problem(path=(key,), came=came, allowed=allowed, advice=nearest(key, known)))
+    return problems
+
+
+def _check_scalars(document: Mapping[str, Any]) -> list[Problem]:
+    """Return what no computation survives, a swept value judged by where it is to stand."""
+    blocks = document.get("sweep")
+    if not isinstance(blocks, list):
+        return check_scalars(document, infinite=INFINITE)
+    problems = check_scalars({key: item for key, item in document.items() if key != "sweep"}, infinite=INFINITE)
+    for number, block in enumerate(blocks, start=1):
+        free = isinstance(block, dict) and block.get("path") == ".".join(map(str, INFINITE))
+        values = block.get("values") if isinstance(block, dict) else None
+        for position, value in enumerate(values if isinstance(values, list) else [], start=1):
+            if not (free and value == math.inf):
+                problems += check_scalars(value, ("sweep", number, "values", position), INFINITE)
+        rest = {key: item for key, item in block.items() if key != "values"} if isinstance(block, dict) else block
+        problems += check_scalars(rest, ("sweep", number))
+    return problems
+
+
+def _draft(document: Mapping[str, Any], file: TomlFile, folder: Path, once: _Once, problems: list[Problem]) -> _Draft | None:
+    """Return one case as its tables say it, or None after adding every problem that could be found; `once` adds those of what it makes."""
+    n_before = len(problems)
+
+    def table(model: type[_Table], name: str) -> _Table | None:
+        found: _Table | None = once(name, [(name,)], lambda found: validated(model, document.get(name, {}), (name,), found))
+        return found
+
+    heading = once(
+        "", [], lambda found: validated(Heading, {key: document[key] for key in Heading.model_fields if key in document}, (), found)
+    )
+    run, model, groups_table = table(RunTable, "run"), table(ModelTable, "model"), table(GroupsTable, "groups")
     raw_evidence = document.get("evidence", {})
     tables = {key: item for key, item in raw_evidence.items() if key != "row"} if isinstance(raw_evidence, dict) else raw_evidence
-    evidence = validated(EvidenceTable, tables, ("evidence",), later)
+    evidence = once("evidence", [("evidence",)], lambda found: validated(EvidenceTable, tables, ("evidence",), found))
+    selection: list[KeyPath] = [("evidence", "corridors"), ("evidence", "periods")]
     sources: Mapping[str, Source] = {}
+    rows: list[Row] | None = None
     in_use: _InUse | None = None
+    leftovers: _Leftovers = {}
     if evidence is not None:
-        sources = _read_sources(evidence, folder, later)
-        rows = _read_rows(evidence.tables or [], raw_evidence.get("row", []), file, folder, later)
-        in_use = _select(rows, {"corridor": evidence.corridors, "period": evidence.periods}, later) if rows is not None else None
+        sources = once("sources", [], lambda found: _read_sources(evidence, folder, found))
+        rows = once("rows", [], lambda found: _read_rows(evidence.tables or [], raw_evidence.get("row", []), file, folder, found))
+    if evidence is not None and rows is not None:
+        labels = {"corridor": evidence.corridors, "period": evidence.periods}
+        in_use, without_rows = once("selection", selection, lambda found: _select(rows, labels, found))
+        leftovers |= without_rows
     groups = groups_table.root if groups_table is not None else {}
+    shared = model.shared_load_scale if model is not None else []
     if in_use is not None:
-        later += _check_corridors(groups, model.shared_load_scale if model is not None else [], in_use)
+        used = in_use
+        leftovers |= once("corridors", [*selection, ("model",)], lambda found: _check_corridors(groups, shared, used, found))
 
     described: dict[KeyPath, Any] = {}
     parameters: list[Parameter] = []
     correlations: list[Correlation] = []
-    not_selected: list[Problem] = []
-    for path, raw in _blocks(document, "parameter", later):
-        described[path] = block = validated(ParameterBlock, raw, path, later)
+    for path, raw in _blocks(document, "parameter", problems):
+        described[path] = block = once(path, [path], lambda found, raw=raw, path=path: validated(ParameterBlock, raw, path, found))
         if block is not None:
-            parameter, left_out = _parameter(block, raw, path, groups, in_use, later)
+            base = (*path, "distribution")
+            its_law = once(base, [base], lambda found, block=block, raw=raw, base=base: _law(block.name, raw["distribution"], base, found))
+            parameter, left_out = once(
+                (path, "in use"),
+                [path, *selection],
+                lambda found, block=block, raw=raw, path=path, its_law=its_law: _parameter(
+                    block, raw, path, its_law, groups, in_use, found
+                ),
+            )
             parameters += [parameter] if parameter is not None else []
-            not_selected += left_out
-    for path, raw in _blocks(document, "correlation", later):
-        described[path] = link = validated(CorrelationBlock, raw, path, later)
-        correlation = _correlation(link, raw, path, later) if link is not None else None
+            leftovers |= left_out
+    for path, raw in _blocks(document, "correlation", problems):
+        described[path] = link = once(path, [path], lambda found, raw=raw, path=path: validated(CorrelationBlock, raw, path, found))
+        correlation = _correlation(link, raw, path, problems) if link is not None else None
         correlations += [correlation] if correlation is not None else []
-    notes = not_selected if overridden else []
-    later += [] if overridden else not_selected
-    problems += [problem for problem in later if not any(problem.path[:depth] in unreadable for depth in range(1, len(problem.path) + 1))]
-    if problems or heading is None or run is None or model is None or in_use is None:
+    if len(problems) > n_before or heading is None or run is None or model is None or in_use is None:
         return None
 
     corridors, periods = in_use.labels["corridor"], in_use.labels["period"]
-    scales = [tuple(members) for members in model.shared_load_scale]
-    scales += [(corridor,) for corridor in corridors if not any(corridor in members for members in scales)]
-    problems += _check_run(run, len(corridors) + len(groups), len(periods))
     scenario = Scenario(
         **heading.model_dump(include={"name", "question"}),
         **run.model_dump(),
         **model.model_dump(exclude={"shared_load_scale"}),
-        shared_load_scale=tuple(scales),
+        shared_load_scale=tuple(map(tuple, shared)),
         corridors=corridors,
         periods=periods,
         groups=tuple((group, tuple(members)) for group, members in groups.items()),
@@ -493,51 +579,102 @@ def _scenario(file: TomlFile, folder: Path, overridden: bool, problems: list[Pro
         correlations=tuple(correlations),
         document={},
     )
-    if overridden:
-        scenario = _without_idle(scenario, notes)
-    problems += check(scenario)
-    if problems:
-        return None
-    notes += _source_notes(scenario, described, sources)
-    document = _document(scenario, described, sources)
-    return replace(scenario, document=document, warnings=(*(str(file.locate(note)) for note in notes), *model_warnings(scenario)))
+    problems += _check_run(run, len(scenario.places), len(periods))
+    return _Draft(scenario=scenario, described=described, sources=sources, leftovers=leftovers, all_rows=rows or ())
 
 
-def _without_idle(scenario: Scenario, notes: list[Problem]) -> Scenario:
-    """Return the scenario without the blocks, labels and references that serve nothing, after noting them.
+# --- what serves nothing --------------------------------------------------------------------------------------------------------------
 
-    They are errors in a file, but `--set` may leave some behind; a resolved scenario that kept them could not be read again.
-    """
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Idle:
+    """What serves nothing in one case: what its tables say (`leftovers`), what matching finds (`unserved`), and what it does not judge."""
+
+    leftovers: _Leftovers
+    unserved: Mapping[Idle, None]
+    not_judged: Collection[Idle]
+
+    @property
+    def keys(self) -> set[Idle]:
+        return self.leftovers.keys() | self.unserved.keys()
+
+
+def _idle(draft: _Draft) -> _Idle:
+    """Return what serves nothing in a case: labels that are not in use, blocks and labels that win nowhere, and references to them."""
+    scenario = draft.scenario
     matched, _ = match(scenario)
-    found = unused(scenario, matched)
-    idle = {problem.path for problem in found}
-    reached: dict[KeyPath, list[tuple[str, str, str]]] = {}
-    for stratum in matched.strata:
-        for (_, form), draw in stratum.parameter_draws.items():
-            reached.setdefault(draw.block.path, []).append((*stratum.key[:2], form))
-    parameters = []
-    for block in (block for block in scenario.parameters if block.path not in idle):
-        for i, kind in enumerate(DIMENSIONS):
-            if (*block.path, kind) in idle:
-                served = {labels[i] for labels in reached[block.path]}
-                block = replace(block, **{kind: tuple(label for label in getattr(block, kind) if label in served)})  # type: ignore[arg-type]
-        parameters.append(block)
-    left = {block.id for block in parameters} | {draw.id for draw in matched.parameter_draws}
+    unserved, not_judged = idle(scenario, matched)
+    left = {block.id for block in scenario.parameters if (place_of(block.id), None) not in unserved}
     gone = {block.id for block in scenario.parameters} - left
+    left |= {draw.id for draw in matched.parameter_draws}
+    leftovers = dict(draft.leftovers)
+    for link in scenario.correlations:
+        for name in link.between:
+            # A draw of a block that stands but has lost its label goes too; a name that never was an id stays, and is an error.
+            if name in gone or ("@" in name and name not in left and name.partition("@")[0] in left | gone):
+                problem = Problem(path=(*link.path, "between"), came=f"{name} is not used", advice="The correlation is left out")
+                leftovers[(*link.path, "between"), name] = problem
+    return _Idle(leftovers=leftovers, unserved=unserved, not_judged=not_judged)
+
+
+def _narrowed(scenario: Scenario, keys: Collection[Idle]) -> Scenario:
+    """Return the scenario without some of its blocks, labels and references.
+
+    What serves nothing is an error in a file, but `--set` and sweeps may leave some behind; a resolved scenario that kept it could not be
+    read again.
+    """
+
+    def kept(path: KeyPath, labels: Sequence[str]) -> tuple[str, ...]:
+        return tuple(label for label in labels if (path, label) not in keys)
+
+    parameters = []
+    for block in (block for block in scenario.parameters if (place_of(block.id), None) not in keys):
+        selectors = {kind: getattr(block, kind) for kind in DIMENSIONS}
+        narrower: dict[str, Any] = {
+            kind: kept(place_of(block.id, kind), labels) for kind, labels in selectors.items() if labels is not None
+        }
+        parameters.append(block if all(selectors[kind] == labels for kind, labels in narrower.items()) else replace(block, **narrower))
     correlations = []
     for link in scenario.correlations:
-        # A draw of a block that stands but has lost its label goes too; a name that never was an id stays, and is an error.
-        lost = [name in gone or ("@" in name and name not in left and name.partition("@")[0] in left | gone) for name in link.between]
-        if any(lost):
-            kept = [i for i in range(len(lost)) if not lost[i]]
-            names = ", ".join(name for name, is_lost in zip(link.between, lost, strict=True) if is_lost)
-            found.append(Problem(path=(*link.path, "between"), came=f"{names} is not used", advice="The correlation is left out"))
-            matrix = None if link.matrix is None else tuple(tuple(link.matrix[i][j] for j in kept) for i in kept)
-            link = replace(link, between=tuple(link.between[i] for i in kept), matrix=matrix)
+        stay = [i for i, name in enumerate(link.between) if ((*link.path, "between"), name) not in keys]
+        if len(stay) < len(link.between):
+            matrix = None if link.matrix is None else tuple(tuple(link.matrix[i][j] for j in stay) for i in stay)
+            link = replace(link, between=tuple(link.between[i] for i in stay), matrix=matrix)
         if len(link.between) > 1:
             correlations.append(link)
-    notes += found
-    return replace(scenario, parameters=tuple(parameters), correlations=tuple(correlations))
+    corridors = kept(("evidence", "corridors"), scenario.corridors)
+    groups = ((group, kept(("groups", group), members)) for group, members in scenario.groups)
+    shared = (kept(("model", "shared_load_scale", n), members) for n, members in enumerate(scenario.shared_load_scale, start=1))
+    return replace(
+        scenario,
+        corridors=corridors,
+        periods=kept(("evidence", "periods"), scenario.periods),
+        groups=tuple((group, members) for group, members in groups if members),
+        shared_load_scale=tuple(members for members in shared if members),
+        parameters=tuple(parameters),
+        correlations=tuple(correlations),
+    )
+
+
+def _with_scales(scenario: Scenario) -> Scenario:
+    """Return the scenario with a load scale for every corridor."""
+    shared = scenario.shared_load_scale
+    alone = tuple((corridor,) for corridor in scenario.corridors if not any(corridor in members for members in shared))
+    return replace(scenario, shared_load_scale=(*shared, *alone))
+
+
+def _idle_everywhere(idle_in: Sequence[_Idle]) -> dict[Idle, None]:
+    """Return what serves nothing in any case that judges it, if one does."""
+    some = dict.fromkeys(key for here in idle_in for key in (*here.leftovers, *here.unserved))
+    return {key: None for key in some if all(key in here.leftovers or key in here.unserved or key in here.not_judged for here in idle_in)}
+
+
+def _say_leftovers(drafts: Sequence[_Draft], idle_in: Sequence[_Idle], everywhere: Collection[Idle]) -> list[Problem]:
+    """Return what is wrong with what serves nothing in any case."""
+    known: _Leftovers = {key: problem for here in idle_in for key, problem in here.leftovers.items() if key in everywhere}
+    others = {key for key in everywhere if key not in known}
+    said = [problem for problem in known.values() if problem is not None]
+    return list(dict.fromkeys([*said, *(each for draft in drafts for each in say_idle(draft.scenario.parameters, others) if others)]))
 
 
 def _check_run(run: RunTable, n_corridors: int, n_periods: int) -> list[Problem]:
@@ -551,6 +688,30 @@ def _check_run(run: RunTable, n_corridors: int, n_periods: int) -> list[Problem]
         came, allowed = f"{run.keep_draws:,} kept draws", f"{MAX_KEPT_BYTES >> 30} GiB hold {most:,} draws of this scenario"
         problems.append(Problem(path=path, came=came, allowed=allowed, advice=f"Keep at most {most:,}"))
     return problems
+
+
+def _check_size(cases: Sequence[Scenario]) -> list[Problem]:
+    """Return what is wrong with the number of cases: more results, or kept draws, than memory holds."""
+    if len(cases) == 1:
+        return []
+    places = {place for case in cases for place in case.places}
+    periods = {period for case in cases for period in case.periods}
+    each = 8 * len(places) * len(periods) * len(RESULT_FORMS) * len(QUANTITIES) * (NUMBERS_OF_A_CELL + cases[0].keep_draws)
+    if len(cases) * each <= MAX_KEPT_BYTES:
+        return []
+    came = f"{len(cases):,} cases with {cases[0].keep_draws:,} kept draws each"
+    allowed = f"{MAX_KEPT_BYTES >> 30} GiB hold {MAX_KEPT_BYTES // each:,} cases of this scenario"
+    return [Problem(path=("sweep",), came=came, allowed=allowed, advice="Give fewer values, corridors or periods, or keep fewer draws")]
+
+
+def _warnings(narrow: Mapping[Indices, Scenario], swept: Sequence[Swept]) -> list[str]:
+    """Return the warnings of all cases, each once."""
+    warned: dict[str, list[Indices]] = {}
+    for indices, case in narrow.items():
+        for text in model_warnings(case):
+            warned.setdefault(text, []).append(indices)
+    sweeps = [each.sweep for each in swept]
+    return [f"{name}: {text}" if (name := name_cases(sweeps, where)) else text for text, where in warned.items()]
 
 
 def _source_notes(scenario: Scenario, described: Mapping[KeyPath, Any], sources: Mapping[str, Source]) -> list[Problem]:
@@ -567,17 +728,22 @@ def _source_notes(scenario: Scenario, described: Mapping[KeyPath, Any], sources:
     return notes
 
 
-def _document(scenario: Scenario, described: Mapping[KeyPath, Any], sources: Mapping[str, Source]) -> dict[str, Any]:
+def _document(scenario: Scenario, draft: _Draft, swept: Sequence[Swept], raw: Mapping[str, Any]) -> dict[str, Any]:
     """Return the resolved scenario: nothing implied, nothing outside; reading it gives the same document again.
 
-    Laws stand in natural parameters, so that a later version whose elicitation differs in the last digit still reads the same numbers.
+    Laws stand in natural parameters, so that a later version whose elicitation differs in the last digit still reads the same numbers;
+    but what a sweep reaches into stands as in the `raw` document of the first case.
     """
+    described, sources = draft.described, draft.sources
     parameters = []
+    reached = {each.keys[:3] for each in swept if each.keys[0] == "parameter" and each.keys[2] == "distribution" and len(each.keys) > 3}
     for block in scenario.parameters:
         selectors = {kind: list(labels) for kind in DIMENSIONS if (labels := getattr(block, kind)) is not None}
         varying = {"varies_by": list(block.varies_by), "correlation": block.correlation} if block.varies_by else {}
         rest = described[block.path].model_dump(include={"basis", "source", "grade", "note"}, exclude_none=True)
-        parameters.append({"id": block.id, "name": block.name, **selectors, "distribution": as_mapping(block.law), **varying, **rest})
+        written = raw["parameter"][int(block.path[1]) - 1]["distribution"] if (*block.path, "distribution") in reached else None
+        distribution = as_mapping(block.law) if written is None else copy.deepcopy(written)
+        parameters.append({"id": block.id, "name": block.name, **selectors, "distribution": distribution, **varying, **rest})
     correlations = []
     for link in scenario.correlations:
         given = {"value": link.value, "matrix": link.matrix and [list(row) for row in link.matrix], "copula": link.copula, "df": link.df}
@@ -600,7 +766,7 @@ def _document(scenario: Scenario, described: Mapping[KeyPath, Any], sources: Map
         | {"shared_load_scale": [list(members) for members in scenario.shared_load_scale]},
         "parameter": parameters,
         "correlation": correlations,
-    }
+    } | ({"sweep": [copy.deepcopy(raw["sweep"][each.number - 1]) for each in swept]} if swept else {})
 
 
 def to_toml(scenario: Scenario) -> str:
@@ -617,10 +783,17 @@ def with_run(scenario: Scenario, *, draws: int | None = None, seed: int | None =
     Raises ScenarioError for a value that the file could not hold either.
     """
     given = {key: number for key, number in (("draws", draws), ("seed", seed)) if number is not None}
-    problems: list[Problem] = []
+    problems = [
+        Problem(path=("run", key), came=f"{key} is swept by {sweep.dim}", advice="Leave it out, or fix it with --set")
+        for sweep in scenario.sweeps
+        for key in given
+        if sweep.path == f"run.{key}"
+    ]
     run = validated(RunTable, scenario.document["run"] | given, ("run",), problems)
     if run is not None:
         problems += _check_run(run, len(scenario.places), len(scenario.periods))
     if run is None or problems:
         raise ScenarioError(problems)
-    return replace(scenario, **given, document=scenario.document | {"run": run.model_dump(exclude_none=True)})  # type: ignore[arg-type]
+    changed = {**given, "document": scenario.document | {"run": run.model_dump(exclude_none=True)}}
+    cases = tuple(replace(case, **changed) for case in scenario.cases)  # type: ignore[arg-type]
+    return replace(scenario, **changed, cases=cases)  # type: ignore[arg-type]

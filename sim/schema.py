@@ -357,6 +357,27 @@ class CorrelationBlock(_Table):
     note: Text | None = Field(None, description="why; stays in the resolved scenario")
 
 
+def _swept(raw: Any) -> list[Any]:
+    if not isinstance(raw, list) or not raw:
+        raise _wrong(shown(raw), "values is a list of at least one value", "Write values = [0.0, 0.5]")
+    return raw
+
+
+class SweepBlock(_Table):
+    """`[[sweep]]`: values of one entry of the scenario; every combination of all sweeps is run."""
+
+    dim: Annotated[str, Field(pattern="^[A-Za-z][A-Za-z0-9_]{0,59}$")] = Field(
+        description="name of the dimension in the result; no name of the layout"
+    )
+    path: Text = Field(description='what is varied: a path as in --set, "parameter.ID.correlation" or "model.load_law"')
+    values: Annotated[Any, PlainValidator(_swept), WithJsonSchema({"type": "array", "minItems": 1, "uniqueItems": True})] = Field(
+        description="what is put there, one after another"
+    )
+    labels: Annotated[list[Text], Field(min_length=1, json_schema_extra={"uniqueItems": True}), AfterValidator(_unique)] | None = Field(
+        None, description="one label for each value; required where values are tables or lists"
+    )
+
+
 class Heading(_Table):
     """The keys above the first table."""
 
@@ -380,6 +401,7 @@ class ScenarioFile(Heading):
     model: ModelTable = Field(default_factory=lambda: ModelTable.model_validate({}), description="how loads are modelled")
     parameter: list[ParameterBlock] = Field(default_factory=list, description="what is assumed")
     correlation: list[CorrelationBlock] = Field(default_factory=list, description="what is assumed to go together")
+    sweep: list[SweepBlock] = Field(default_factory=list, description="what is varied")
 
 
 def json_schema() -> dict[str, Any]:
@@ -455,9 +477,13 @@ def _problem(details: Mapping[str, Any], model: type[BaseModel], raw: dict[str, 
         case "union_tag_not_found":
             came, allowed, advice = "kind is missing", f"the kinds are {', '.join(KINDS)}", 'Add kind = "beta", or write a bare number'
         case "string_pattern_mismatch":
-            what, most = ("a key", 80) if "[key]" in details["loc"] else ("it", 60)
-            allowed = f"{what} must be 1 to {most} of the characters a-z, 0-9 and -"
-            advice = f"Write {json.dumps(re.sub('[^a-z0-9]+', '-', str(given).lower()).strip('-')[:most] or 'my-name')}"
+            if key == "dim":
+                allowed = "it must be a letter and up to 59 letters, digits and _"
+                advice = f"Write {json.dumps(re.sub('[^A-Za-z0-9]+', '_', str(given)).strip('_0123456789')[:60] or 'my_dim')}"
+            else:
+                what, most = ("a key", 80) if "[key]" in details["loc"] else ("it", 60)
+                allowed = f"{what} must be 1 to {most} of the characters a-z, 0-9 and -"
+                advice = f"Write {json.dumps(re.sub('[^a-z0-9]+', '-', str(given).lower()).strip('-')[:most] or 'my-name')}"
         case "greater_than" | "greater_than_equal" | "less_than" | "less_than_equal":
             sign = {"greater_than": ">", "greater_than_equal": ">=", "less_than": "<", "less_than_equal": "<="}[kind]
             bound = next(iter(context.values()))
