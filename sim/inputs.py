@@ -17,17 +17,42 @@ def constant_of(law: distributions.Law) -> float | None:
     return low if low == high else None
 
 
+def _live(laws: Mapping[str, distributions.Law], components: Sequence[Component]) -> list[tuple[Component, list[int]]]:
+    """Return every component with the places of its uncertain draws within it, of two or more."""
+    found = []
+    for component in components:
+        kept = [k for k, draw in enumerate(component.parameter_draws) if constant_of(laws[draw.id]) is None]
+        if len(kept) > 1:
+            found.append((component, kept))
+    return found
+
+
+def _chi_square(component: Component) -> str:
+    return f"chi-square:{component.parameter_draws[0].id}" if component.df > 0.0 else ""
+
+
+def slots_of_inputs(laws: Mapping[str, distributions.Law], components: Sequence[Component] = ()) -> tuple[str, ...]:
+    """Return the stable names of the uniform slots that inputs need, in the order in which they take Sobol' dimensions.
+
+    A slot bears the name of its input, `chi-square:<first name>` for the chi-square of a t component, and slots are in order of their
+    names, so that the order of `laws` changes no number.
+    """
+    uncertain = [name for name, law in laws.items() if constant_of(law) is None]
+    return tuple(sorted([*uncertain, *filter(None, (_chi_square(component) for component, _ in _live(laws, components)))]))
+
+
 def compile_inputs(
-    laws: Mapping[str, distributions.Law], components: Sequence[Component] = (), constants: Sequence[float] = ()
+    laws: Mapping[str, distributions.Law],
+    components: Sequence[Component] = (),
+    constants: Sequence[float] = (),
+    slot_names: Sequence[str] | None = None,
 ) -> tuple[border.Inputs, tuple[str, ...]]:
-    """Return the inputs of a kernel and the stable names of their uniform slots, in the order in which they take Sobol' dimensions.
+    """Return the inputs of a kernel and the names of their uniform slots.
 
     laws         by name; they are the first inputs, in this order
     components   of names among them; a name whose law yields one number alone drops out of its component
     constants    further inputs, after the laws
-
-    A slot bears the name of its input, `chi-square:<first name>` for the chi-square of a t component, and slots are in order of their
-    names, so that the order of `laws` changes no number.
+    slot_names   of which the slots are a part; default: `slots_of_inputs`
     """
     names = list(laws)
     number = {name: i for i, name in enumerate(names)}
@@ -39,15 +64,10 @@ def compile_inputs(
         constant[i] = np.nan if only is None else only
     tables = [distributions.inverse_table(law) for law in laws.values()]
 
-    live = []  # (component, places of its uncertain draws within it), of two or more
-    for component in components:
-        kept = [k for k, draw in enumerate(component.parameter_draws) if np.isnan(constant[number[draw.id]])]
-        if len(kept) > 1:
-            live.append((component, kept))
-    chi_names = [f"chi-square:{component.parameter_draws[0].id}" if component.df > 0.0 else "" for component, _ in live]
-    uncertain = [name for name in names if np.isnan(constant[number[name]])]
-    slot_names = tuple(sorted([*uncertain, *filter(None, chi_names)]))
-    slot_of = {name: slot for slot, name in enumerate(slot_names)}
+    live = _live(laws, components)
+    chi_names = [_chi_square(component) for component, _ in live]
+    slots = tuple(slots_of_inputs(laws, components) if slot_names is None else slot_names)
+    slot_of = {name: slot for slot, name in enumerate(slots)}
 
     component_of = np.full(constant.size, -1)
     members: list[int] = []
@@ -70,7 +90,7 @@ def compile_inputs(
     pad = np.zeros(len(constants))
     t_tables = [quantiles.t_tail_table(c.df) if c.df > 0.0 else quantiles.normal_tail_table() for c, _ in live]
     inputs = border.Inputs(
-        slot=np.array([*(slot_of.get(name, -1) for name in names), *(-1 for _ in constants)]),
+        slot=np.array([*(slot_of[name] if np.isnan(constant[number[name]]) else -1 for name in names), *(-1 for _ in constants)]),
         constant=constant,
         coefficients=packed.coefficients,
         child=packed.child,
@@ -89,4 +109,4 @@ def compile_inputs(
         chi_first=packed.first_cell[chi_table],
         t_tables=np.stack(t_tables) if t_tables else np.zeros((0, 1, 4)),
     )
-    return inputs, slot_names
+    return inputs, slots

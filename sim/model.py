@@ -12,7 +12,7 @@ from . import distributions
 from .dependence import ParameterDraw
 from .errors import Problem
 from .evidence import Row
-from .inputs import compile_inputs, constant_of
+from .inputs import compile_inputs, constant_of, slots_of_inputs
 from .kernels import border, counts, quantiles
 from .matching import Match, Stratum, match, unused
 from .records import PARAMETERS, QUANTITIES, RESULT_FORMS, Quantity, Scenario
@@ -32,6 +32,7 @@ DIAGNOSTICS: Mapping[str, Quantity] = {
 
 LARGEST_LOG_SD = 8.0  # tables of sums of loads end here; a load-size law this wide has no use for a mean or a median
 
+_DEFAULTS = tuple(sorted({kind.default for kind in PARAMETERS.values() if kind.default is not None}))
 _LAWS = {"lognormal": border.LOGNORMAL, "gamma": border.GAMMA, "equal": border.EQUAL, "copy": border.COPY}
 _FORMS = {"powder": border.POWDER, "pill": border.PILL, "unrecorded": border.UNRECORDED}
 _SIZE = {"lognormal": "load_log_sd", "gamma": "load_shape"}
@@ -175,14 +176,40 @@ def warnings(scenario: Scenario) -> tuple[str, ...]:
 # --- compiling -------------------------------------------------------------------------------------------------------------------
 
 
-def compile_model(scenario: Scenario) -> Model:
-    """Return the arrays of a scenario that `check` has passed.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Uniforms:
+    """The stable names of the uniforms of a model: inputs, then compounds take Sobol' dimensions in this order, plain ones none."""
+
+    inputs: tuple[str, ...]
+    compound: tuple[str, ...]
+    plain: tuple[str, ...]
+
+
+def uniforms(scenario: Scenario) -> Uniforms:
+    """Return the uniforms that a scenario needs; quick (0.5 ms for one corridor), because no table is made."""
+    matched, _ = match(scenario)
+    needed = slots_of_inputs({draw.id: draw.block.law for draw in matched.parameter_draws}, matched.components)
+    return _strata(scenario, matched, dict.fromkeys(_DEFAULTS, 0), needed)[1]
+
+
+def shared_uniforms(each: Iterable[Uniforms]) -> Uniforms:
+    """Return what several models need together: with one map to dimensions all draw the same numbers under the same names."""
+    inputs, compound, plain = set[str](), set[str](), set[str]()
+    for one in dict.fromkeys(each):
+        inputs.update(one.inputs)
+        compound.update(one.compound)
+        plain.update(one.plain)
+    return Uniforms(inputs=tuple(sorted(inputs)), compound=tuple(sorted(compound)), plain=tuple(sorted(plain)))
+
+
+def compile_model(scenario: Scenario, shared: Uniforms | None = None) -> Model:
+    """Return the arrays of a scenario that `check` has passed; `shared` are the uniforms of which it is to use its own.
 
     Source: method.md sections 2 to 6; the arrays are described in kernels/border.py.
     """
     matched, _ = match(scenario)
-    inputs, input_names, constants = _inputs(matched)
-    strata, (compound_names, plain_names), cells = _strata(scenario, matched, constants, len(input_names))
+    inputs, input_names, constants = _inputs(matched, shared)
+    strata, names, cells = _strata(scenario, matched, constants, input_names, shared)
     summary, multiplier, n_summaries, index = _questions(scenario, matched)
     tail_index, reason, reasons = _tail_indices(scenario, matched)
     gamma = counts.gamma_table()
@@ -194,8 +221,8 @@ def compile_model(scenario: Scenario) -> Model:
         tables=border.Tables(
             gamma=gamma, score=quantiles.normal_score_table(), tail=quantiles.normal_tail_table(), sums=_load_sums(scenario, matched)
         ),
-        slot_names=(*input_names, *compound_names, *plain_names),
-        n_point_slots=len(input_names) + len(compound_names),
+        slot_names=(*names.inputs, *names.compound, *names.plain),
+        n_point_slots=len(names.inputs) + len(names.compound),
         parameter_draws=matched.parameter_draws,
         summary=summary,
         factor=multiplier,
@@ -210,12 +237,11 @@ def compile_model(scenario: Scenario) -> Model:
     )
 
 
-def _inputs(matched: Match) -> tuple[border.Inputs, tuple[str, ...], dict[float, int]]:
+def _inputs(matched: Match, shared: Uniforms | None) -> tuple[border.Inputs, tuple[str, ...], dict[float, int]]:
     """Return the inputs, parameter draws first and constants for defaults after them, their slot names, and where each constant stands."""
     laws = {draw.id: draw.block.law for draw in matched.parameter_draws}
-    constants = sorted({kind.default for kind in PARAMETERS.values() if kind.default is not None})
-    inputs, names = compile_inputs(laws, matched.components, constants)
-    return inputs, names, {constant: len(laws) + i for i, constant in enumerate(constants)}
+    inputs, names = compile_inputs(laws, matched.components, _DEFAULTS, shared.inputs if shared is not None else None)
+    return inputs, names, {constant: len(laws) + i for i, constant in enumerate(_DEFAULTS)}
 
 
 def _scale_blocks(scenario: Scenario, matched: Match) -> list[tuple[tuple[str, ...], str, list[Stratum]]]:
@@ -230,9 +256,9 @@ def _scale_blocks(scenario: Scenario, matched: Match) -> list[tuple[tuple[str, .
 
 
 def _strata(
-    scenario: Scenario, matched: Match, constants: Mapping[float, int], first_slot: int
-) -> tuple[border.Strata, tuple[list[str], list[str]], tuple[tuple[int, int], ...]]:
-    """Return the kernel's strata (`index` still empty), the names of their slots from `first_slot` on, and its cells (corridor, period)."""
+    scenario: Scenario, matched: Match, constants: Mapping[float, int], input_names: tuple[str, ...], shared: Uniforms | None = None
+) -> tuple[border.Strata, Uniforms, tuple[tuple[int, int], ...]]:
+    """Return the kernel's strata (`index` still empty), the names of all slots, and its cells (corridor, period)."""
     number = {draw.id: i for i, draw in enumerate(matched.parameter_draws)}
     strata = matched.strata
     place = {stratum.key: j for j, stratum in enumerate(strata)}
@@ -304,8 +330,8 @@ def _strata(
     # Pairs of late Sobol' dimensions are worse than random at 2^13 points: with every uniform among them the 5 % quantile of northern-other
     # in FY2024 had nine times the error of plain draws. The first score of a stratum is the direction that matters; the others are plain.
     compound = {*wanted, *(name for name, _, _ in unknown), *term_names, *(name for row in rows for name in row[3:] if name)}
-    names = sorted(compound - set(plain)), sorted(plain)
-    numbers = {name: first_slot + i for i, name in enumerate([*names[0], *names[1]])}
+    names = shared or Uniforms(inputs=input_names, compound=tuple(sorted(compound - set(plain))), plain=tuple(sorted(plain)))
+    numbers = {name: len(names.inputs) + i for i, name in enumerate((*names.compound, *names.plain))}
     for name, (j, column) in wanted.items():
         slot[j, column] = numbers[name]
     if not copy:
