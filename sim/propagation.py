@@ -24,7 +24,7 @@ from .kernels import border, functions, quantiles, streams, summaries
 from .limits import EIGENVALUE_ROUNDING, MAX_DRAWS, MAX_SEED, MAX_THREADS
 from .records import Correlation, Parameter
 from .runner import Block, Estimates, estimate, plan
-from .tree import Answer, Coordinate, assemble, common_groups
+from .tree import Answer, Coordinate, assemble, common_groups, exact_quantiles
 from .units import closest
 
 Array = NDArray[np.float64]
@@ -626,7 +626,7 @@ def _tree(
     }
     groups = common_groups(
         answers,
-        list(laws.values()),
+        exact_quantiles(list(laws.values())),
         estimates.kept_inputs,
         labels,
         moments_note="nothing is known of the function, so nothing says whether a mean or sd exists; quantiles always do",

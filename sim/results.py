@@ -12,7 +12,8 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar, overload
@@ -22,12 +23,12 @@ import xarray as xr
 
 from .dependence import ParameterDraw
 from .engines import Executor
-from .errors import Problem, ResultError
+from .errors import Problem, ResultError, SimError
 from .evidence import FORMS, period_days
-from .model import DIAGNOSTICS, compile_model
+from .model import DIAGNOSTICS, compile_model, shared_uniforms, uniforms
 from .records import PARAMETERS, QUANTITIES, RESULT_FORMS, Scenario
-from .runner import METHOD_VERSION, MOST_STAGES_MORE, Plan, Run, simulate
-from .tree import LAYOUT_VERSION, LIBRARY, Answer, Coordinate, Variable, assemble, common_groups, numbers_digest, one_group
+from .runner import METHOD_VERSION, MOST_STAGES_MORE, Plan, Run, plan, simulate
+from .tree import LAYOUT_VERSION, LIBRARY, Answer, Coordinate, Variable, assemble, common_groups, exact_quantiles, numbers_digest, one_group
 
 RESULT_FILE, SCENARIO_FILE, MANIFEST_FILE = "result.nc", "scenario.toml", "manifest.json"
 
@@ -79,6 +80,20 @@ def run_id(scenario: Scenario) -> str:
 # ------------------------------------------------------------------------------------------------------------------ run to tree
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """One case that was run, and what labels need to know of its model.
+
+    parameter_draws   in the order of the last axis of `run.kept_parameters`
+    seized_gross_kg   kg by (corridor, period, form of the evidence): as in the table, counted pills at the median pill mass
+    """
+
+    scenario: Scenario
+    run: Run
+    parameter_draws: Sequence[ParameterDraw]
+    seized_gross_kg: Mapping[tuple[str, str, str], float]
+
+
 def run(
     scenario: Scenario,
     draws: int | None = None,
@@ -88,14 +103,15 @@ def run(
     partials: Path | None = None,
     executor: Executor | None = None,
 ) -> xr.DataTree:
-    """Run a scenario and return its credible intervals, in memory.
+    """Run a scenario, all cases of its sweeps, and return its credible intervals, in memory.
 
     `draws` and `seed` stand in for the scenario's own and become part of the run's identity. `threads` (default: all processors)
     changes no bit. `progress(done, total)` is called from the main thread as blocks of draws finish. `partials` is a folder in which
     what is finished is kept until the caller removes it; a run that was killed goes on from there, to the same bits. `executor`, from
     `sim.engines`, runs the tasks elsewhere than in threads of this process.
 
-    Returns a tree of the groups /quantiles, /mcse, /moments, /parameters, /evidence, /diagnostics and, where draws are kept, /draws.
+    Returns a tree of the groups /quantiles, /mcse, /moments, /parameters, /evidence, /diagnostics and, where draws are kept, /draws; the
+    dimensions of sweeps stand in front of all others.
     Raises ScenarioError where `draws` or `seed` is out of range, SimError where the inputs yield a number that is not one.
 
     >>> tree = run(load_scenario("scenarios/north-vs-southwest.toml"), draws=65_536)              # doctest: +SKIP
@@ -104,9 +120,46 @@ def run(
     from .scenario import with_run  # the reader of files, with pydantic; opening a result does without
 
     asked = with_run(scenario, draws=draws, seed=seed)
-    model = compile_model(asked)
-    outcome = simulate(model, threads=threads, progress=progress, partials=partials, executor=executor)
-    return to_tree(asked, outcome, parameter_draws=model.parameter_draws, seized_gross_kg=model.seized_gross_kg)
+    return tree_of(asked, list(_outcomes(asked, threads, progress, partials, executor)))
+
+
+def _outcomes(
+    scenario: Scenario, threads: int | None, progress: Callable[[int, int], None] | None, partials: Path | None, executor: Executor | None
+) -> Iterator[Outcome]:
+    """Run every case, one after another; the next is compiled meanwhile."""
+    shared = shared_uniforms(map(uniforms, scenario.cases)) if scenario.cases else None
+    ahead = [plan(case.draws, case.seed, case.sampler, case.tolerance).draws for case in scenario.runs]  # of the cases to come
+    before = 0
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        following = pool.submit(compile_model, scenario.runs[0], shared)
+        for number, case in enumerate(scenario.runs):
+            model = following.result()
+            if number + 1 < len(scenario.runs):
+                following = pool.submit(compile_model, scenario.runs[number + 1], shared)
+            folder = partials / f"case-{number:06d}" if partials is not None and scenario.cases else partials
+            rest = sum(ahead[number + 1 :])
+            report = None if progress is None else _after(progress, before, rest)
+            try:
+                outcome = simulate(model, threads=threads, progress=report, partials=folder, executor=executor)
+            except SimError as error:
+                if not scenario.cases:
+                    raise
+                raise type(error)(
+                    [replace(problem, came=f"{_name(scenario, number)}: {problem.came}") for problem in error.problems]
+                ) from error
+            before += outcome.draws
+            yield Outcome(scenario=case, run=outcome, parameter_draws=model.parameter_draws, seized_gross_kg=model.seized_gross_kg)
+
+
+def _after(progress: Callable[[int, int], None], before: int, rest: int) -> Callable[[int, int], None]:
+    """Return the progress of one case, told as that of all of them: `before` draws are made, `rest` follow it."""
+    return lambda done, total: progress(before + done, before + total + rest)
+
+
+def _name(scenario: Scenario, number: int) -> str:
+    """Name a case by its labels."""
+    indices = np.unravel_index(number, [len(sweep.labels) for sweep in scenario.sweeps])
+    return ", ".join(f"{sweep.dim} = {sweep.labels[index]}" for sweep, index in zip(scenario.sweeps, indices, strict=True))
 
 
 def to_tree(
@@ -117,88 +170,169 @@ def to_tree(
     seized_gross_kg: Mapping[tuple[str, str, str], float],
     created_at: datetime | None = None,
 ) -> xr.DataTree:
-    """Put labels, units and provenance on the arrays of a run.
+    """Put labels, units and provenance on the arrays of a scenario without sweeps; see `tree_of` and `Outcome`."""
+    outcome = Outcome(scenario=scenario, run=run, parameter_draws=parameter_draws, seized_gross_kg=seized_gross_kg)
+    return tree_of(scenario, [outcome], created_at)
 
-    parameter_draws   in the order of the last axis of `run.kept_parameters`
-    seized_gross_kg   kg by (corridor, period, form of the evidence): as in the table, counted pills at the median pill mass
-    created_at        moment of creation; now where it is not given
+
+def tree_of(scenario: Scenario, outcomes: Sequence[Outcome], created_at: datetime | None = None) -> xr.DataTree:
+    """Put labels, units and provenance on the arrays of all cases, in their order.
 
     Returns a tree in which every group carries its own coordinates and every variable `units` and `long_name`. On `period` stands
-    `days`, the length of each period, NaN where its label does not tell: what a ratio of two periods is to be divided by.
+    `days`, the length of each period, NaN where its label does not tell: what a ratio of two periods is to be divided by. Labels are
+    those of all cases together; where a case lacks one there is NaN (false, and -1 for a Sobol' dimension). What the root says of the run
+    where cases differ is said of the first; the dimension of the sweep, and `draws_used`, say how they differ.
     """
     from .scenario import to_toml  # as in run
 
-    members = _missing_members(scenario)
-    labelled = {"members_missing": json.dumps(members, sort_keys=True)} if members else {}
-    worst = {quantity: float(np.nanmax(share, initial=0.0)) for quantity, share in run.undefined_share.items()}
+    cases = [outcome.scenario for outcome in outcomes]
+    runs = [outcome.run for outcome in outcomes]
+    table = _Table.of(scenario, outcomes)
+    missing = _missing_members(cases)
+    labelled = {"members_missing": json.dumps(missing, sort_keys=True)} if missing else {}
+    worst = {q: max(float(np.nanmax(run.undefined_share[q], initial=0.0)) for run in runs) for q in QUANTITIES}
+    cell = ("corridor", "period", "form")
     answers = {
         quantity: Answer(
             units=meaning.units,
             long_name=meaning.long_name,
-            quantiles=run.quantiles[quantity],
-            mcse=run.mcse[quantity],
-            mean=run.mean[quantity],
-            sd=run.sd[quantity],
-            mean_mcse=run.mean_mcse[quantity],
-            kept=run.kept.get(quantity),
+            quantiles=table.stack([run.quantiles[quantity] for run in runs], cell),
+            mcse=table.stack([run.mcse[quantity] for run in runs], cell),
+            mean=table.stack([run.mean[quantity] for run in runs], cell),
+            sd=table.stack([run.sd[quantity] for run in runs], cell),
+            mean_mcse=table.stack([run.mean_mcse[quantity] for run in runs], cell),
+            kept=table.stack([run.kept[quantity] for run in runs], ("chain", "draw", *cell)) if all(run.kept for run in runs) else None,
             undefined_share=worst[quantity],
-            note=run.notes.get(quantity, ""),
+            note="; ".join(dict.fromkeys(run.notes[quantity] for run in runs if quantity in run.notes)),
         )
         for quantity, meaning in QUANTITIES.items()
     }
-    labels = {**_coordinates(scenario), **_about_parameters(scenario, parameter_draws)}
+    labels = {**_coordinates(scenario, table), **_about_parameters(scenario, outcomes, table)}
     groups = {
         **common_groups(
             answers,
-            [draw.block.law for draw in parameter_draws],
-            run.kept_parameters,
+            table.stack([exact_quantiles([draw.block.law for draw in each.parameter_draws]) for each in outcomes], ("parameter",)),
+            table.stack([run.kept_parameters for run in runs], ("chain", "draw", "parameter")),
             labels,
-            dimensions=("corridor", "period", "form"),
+            sweeps=table.sweeps,
+            dimensions=cell,
             moments_note=_MEANS_RULE,
             attributes=labelled,
         ),
-        "evidence": _evidence(scenario, seized_gross_kg, labels),
-        "diagnostics": _diagnostics(run, [quantity for quantity, share in worst.items() if share > 0.0], labels),
+        "evidence": _evidence(outcomes, table, labels),
+        "diagnostics": _diagnostics(runs, [quantity for quantity, share in worst.items() if share > 0.0], table, labels),
     }
     attributes = {
         "title": scenario.question,
         "name": scenario.name,
         "run_id": run_id(scenario),
         "scenario": to_toml(scenario),
+        **({"cases": len(cases)} if scenario.sweeps else {}),
         **({"warnings": "\n".join(scenario.warnings)} if scenario.warnings else {}),
-        **_about_tolerance(scenario, run),
+        **_about_tolerance(cases, runs),
         **labelled,
     }
+    case, run = cases[0], runs[0]
     points = run.draws // run.replicates
-    made = Plan(sampler=scenario.sampler, seed=scenario.seed, draws_asked=run.draws_asked, replicates=run.replicates, points=points)
-    return assemble(groups, made, run.seconds, attributes, created_at)
+    made = Plan(sampler=case.sampler, seed=case.seed, draws_asked=run.draws_asked, replicates=run.replicates, points=points)
+    seconds, draws_made = sum(run.seconds for run in runs), sum(run.draws for run in runs)
+    return assemble(groups, made, seconds, attributes, created_at, draws_made)
 
 
-def _about_tolerance(scenario: Scenario, run: Run) -> dict[str, Any]:
-    """Return what was asked, what was reached and whether that is enough; how many draws it took stands in `draws`."""
-    if scenario.tolerance is None or run.tolerance_reached is None:
+def _about_tolerance(cases: Sequence[Scenario], runs: Sequence[Run]) -> dict[str, Any]:
+    """Return what was asked, the worst of what was reached, and whether that is enough; how many draws it took stands in `draws`."""
+    judged = [
+        (case.tolerance, run.tolerance_reached)
+        for case, run in zip(cases, runs, strict=True)
+        if case.tolerance is not None and run.tolerance_reached is not None
+    ]
+    if not judged:
         return {}
-    met = run.tolerance_reached <= scenario.tolerance
+    met = all(reached <= asked for asked, reached in judged)
     note = "" if met else f"the bound on draws, {MOST_STAGES_MORE} times the first stage, came before the tolerance: ask for more draws"
     return {
-        "tolerance": scenario.tolerance,
-        "tolerance_reached": run.tolerance_reached,
+        "tolerance": judged[0][0],
+        "tolerance_reached": max(reached for _, reached in judged),
         "tolerance_met": "yes" if met else "no",
         **({"tolerance_note": note} if note else {}),
     }
 
 
-def _coordinates(scenario: Scenario) -> dict[str, Coordinate]:
-    """Return every coordinate of the layout that the scenario alone decides, as (dimension, labels, attributes)."""
-    days = [period_days(period) for period in scenario.periods]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Table:
+    """The labels of all cases together, and where those of each case stand among them.
+
+    shape    lengths of the sweeps;  sweeps  their dimensions
+    labels   dimension -> labels of all cases;  at  dimension -> for each case the places of its own labels, or None where all are its own
+    """
+
+    shape: tuple[int, ...]
+    sweeps: tuple[str, ...]
+    groups: tuple[str, ...]
+    labels: Mapping[str, list[Any]]
+    at: Mapping[str, list[np.ndarray] | None]
+
+    @staticmethod
+    def of(scenario: Scenario, outcomes: Sequence[Outcome]) -> _Table:
+        cases = [outcome.scenario for outcome in outcomes]
+        groups = tuple(_union([[group for group, _ in case.groups] for case in cases]))
+        kept = [outcome.run.kept_parameters.shape[:2] for outcome in outcomes]
+        own: dict[str, list[Sequence[Any]]] = {
+            "corridor": [[place for place, _ in case.places] for case in cases],
+            "only corridors": [case.corridors for case in cases],
+            "period": [case.periods for case in cases],
+            "parameter": [[draw.id for draw in outcome.parameter_draws] for outcome in outcomes],
+            "uniform": [list(outcome.run.uniforms) for outcome in outcomes],
+            "chain": [range(chains) for chains, _ in kept],
+            "draw": [range(draws) for _, draws in kept],
+        }
+        labels = {dimension: _union(each) for dimension, each in own.items()}
+        labels["corridor"] = [*labels["only corridors"], *groups]
+        labels["parameter"].sort()
+        at: dict[str, list[np.ndarray] | None] = {}
+        for dimension, each in own.items():
+            place = {label: i for i, label in enumerate(labels[dimension])}
+            same = all(list(mine) == labels[dimension] for mine in each)
+            at[dimension] = None if same else [np.array([place[label] for label in mine], dtype=np.intp) for mine in each]
+        shape = tuple(len(sweep.labels) for sweep in scenario.sweeps)
+        return _Table(shape=shape, sweeps=tuple(sweep.dim for sweep in scenario.sweeps), groups=groups, labels=labels, at=at)
+
+    def stack(self, arrays: Sequence[np.ndarray], dimensions: Sequence[str], fill: float = np.nan) -> np.ndarray:
+        """Return the arrays of all cases as one, sweeps in front; `dimensions` are those of the first axes, whose labels may differ."""
+        rest = arrays[0].shape[len(dimensions) :]
+        if all(self.at.get(dimension) is None for dimension in dimensions):
+            return np.stack(arrays).reshape(*self.shape, *arrays[0].shape)
+        sizes = [len(self.labels[d]) if d in self.labels else n for d, n in zip(dimensions, arrays[0].shape, strict=False)]
+        whole = np.full((len(arrays), *sizes, *rest), fill, dtype=arrays[0].dtype)
+        for i, array in enumerate(arrays):
+            places = [at[i] if (at := self.at.get(d)) is not None else np.arange(n) for d, n in zip(dimensions, array.shape, strict=False)]
+            whole[i][np.ix_(*places)] = array
+        return whole.reshape(*self.shape, *sizes, *rest)
+
+
+def _union(each: Sequence[Sequence[Any]]) -> list[Any]:
+    """Return the labels of all cases, in the order in which they first come."""
+    return list(dict.fromkeys(label for labels in dict.fromkeys(map(tuple, each)) for label in labels))
+
+
+def _coordinates(scenario: Scenario, table: _Table) -> dict[str, Coordinate]:
+    """Return every coordinate of the layout but those of `parameter`, as (dimension, labels, attributes)."""
+    places, periods = table.labels["corridor"], table.labels["period"]
+    days = [period_days(period) for period in periods]
+    swept: dict[str, Coordinate] = {}
+    for sweep in scenario.sweeps:
+        is_number = all(not isinstance(label, str) for label in sweep.labels)
+        about = {"units": "1", "long_name": f"{sweep.path}, in its own unit"} if is_number else {"long_name": sweep.path}
+        swept[sweep.dim] = (sweep.dim, np.array(sweep.labels), about)
     return {
-        "corridor": ("corridor", [name for name, _ in scenario.places], {"long_name": "corridors, then groups"}),
+        **swept,
+        "corridor": ("corridor", places, {"long_name": "corridors, then groups"}),
         "is_group": (
             "corridor",
-            np.arange(len(scenario.places)) >= len(scenario.corridors),
+            np.arange(len(places)) >= len(places) - len(table.groups),
             {"units": "1", "long_name": "whether the label is a group, the sum of its corridors in every draw"},
         ),
-        "period": ("period", list(scenario.periods), {"long_name": "period of the seizures"}),
+        "period": ("period", periods, {"long_name": "period of the seizures"}),
         "days": (
             "period",
             np.array([np.nan if n is None else n for n in days], dtype=np.float64),
@@ -209,26 +343,30 @@ def _coordinates(scenario: Scenario) -> dict[str, Coordinate]:
     }
 
 
-def _missing_members(scenario: Scenario) -> dict[str, dict[str, list[str]]]:
-    """Return group -> period -> the members without any evidence there; groups and periods that lack none are left out."""
-    present = {(row.corridor, row.period) for row in scenario.rows}
+def _missing_members(cases: Sequence[Scenario]) -> dict[str, dict[str, list[str]]]:
+    """Return group -> period -> the members without any evidence there in some case; groups and periods that lack none are left out."""
     missing: dict[str, dict[str, list[str]]] = {}
-    for group, members in scenario.groups:
-        for period in scenario.periods:
-            absent = [corridor for corridor in members if (corridor, period) not in present]
-            if absent:
-                missing.setdefault(group, {})[period] = absent
+    for rows, groups, periods in dict.fromkeys((case.rows, case.groups, case.periods) for case in cases):
+        present = {(row.corridor, row.period) for row in rows}
+        for group, members in groups:
+            for period in periods:
+                absent = [corridor for corridor in members if (corridor, period) not in present]
+                if absent:
+                    known = missing.setdefault(group, {}).setdefault(period, [])
+                    known += [corridor for corridor in absent if corridor not in known]
     return missing
 
 
-def _about_parameters(scenario: Scenario, parameter_draws: Sequence[ParameterDraw]) -> dict[str, Coordinate]:
+def _about_parameters(scenario: Scenario, outcomes: Sequence[Outcome], table: _Table) -> dict[str, Coordinate]:
     """Return the coordinates of `parameter`: the id of each draw, and what the scenario says about its block."""
     by_id = {block["id"]: block for block in scenario.document["parameter"]}
-    written = [by_id.get(draw.block.id, {}) for draw in parameter_draws]
+    blocks = {draw.id: draw.block for outcome in outcomes for draw in outcome.parameter_draws}
+    ids = table.labels["parameter"]
+    written = [by_id.get(blocks[name].id, {}) for name in ids]
     about = {
-        "parameter": ([draw.id for draw in parameter_draws], "id of the parameter draw"),
-        "name": ([draw.block.name for draw in parameter_draws], "name of the parameter"),
-        "unit": ([PARAMETERS[draw.block.name].unit for draw in parameter_draws], "unit of the parameter"),
+        "parameter": (ids, "id of the parameter draw"),
+        "name": ([blocks[name].name for name in ids], "name of the parameter"),
+        "unit": ([PARAMETERS[blocks[name].name].unit for name in ids], "unit of the parameter"),
         "basis": ([str(block.get("basis", "default")) for block in written], "published, derived or elicited"),
         "source": ([str(block.get("source", "")) for block in written], "key into the sources of the scenario, or free text"),
         "grade": ([str(block.get("grade", "")) for block in written], "grade of the evidence: A, B, C, D or M; empty where none is given"),
@@ -236,26 +374,16 @@ def _about_parameters(scenario: Scenario, parameter_draws: Sequence[ParameterDra
     return {name: ("parameter", np.array(column, dtype=str), {"long_name": text}) for name, (column, text) in about.items()}
 
 
-def _evidence(
-    scenario: Scenario,
-    seized_gross_kg: Mapping[tuple[str, str, str], float],
-    labels: Mapping[str, Coordinate],
-) -> xr.Dataset:
+def _evidence(outcomes: Sequence[Outcome], table: _Table, labels: Mapping[str, Coordinate]) -> xr.Dataset:
     """The evidence table, summed by stratum; corridors only, because a group has no rows of its own and a sum must not count twice."""
-    shape = (len(scenario.corridors), len(scenario.periods), len(FORMS))
-    n_events, gross, known = np.full(shape, np.nan), np.full(shape, np.nan), np.zeros(shape, dtype=bool)
-    for stratum in dict.fromkeys((row.corridor, row.period, row.form) for row in scenario.rows):
-        cell = scenario.corridors.index(stratum[0]), scenario.periods.index(stratum[1]), FORMS.index(stratum[2])
-        counts = [row.n_events for row in scenario.rows if (row.corridor, row.period, row.form) == stratum]
-        n_events[cell] = sum(count for count in counts if count is not None)
-        known[cell] = None not in counts
-        gross[cell] = seized_gross_kg[stratum]
-    dimensions = ("corridor", "period", "evidence_form")
+    per_case = [_evidence_of(outcome) for outcome in outcomes]
+    n_events, gross = (table.stack([arrays[i] for arrays in per_case], ("only corridors", "period")) for i in (0, 1))
+    known = table.stack([arrays[2] for arrays in per_case], ("only corridors", "period"), fill=False)
+    dimensions = (*table.sweeps, "corridor", "period", "evidence_form")
+    corridors = table.labels["only corridors"]
     own: dict[str, Coordinate] = {
-        "corridor": ("corridor", list(scenario.corridors), {"long_name": "corridors; groups have no evidence of their own"}),
-        "period": labels["period"],
-        "days": labels["days"],
-        "evidence_form": labels["evidence_form"],
+        **{name: labels[name] for name in (*table.sweeps, "period", "days", "evidence_form")},
+        "corridor": ("corridor", corridors, {"long_name": "corridors; groups have no evidence of their own"}),
     }
     variables = {
         "n_events": (dimensions, n_events, {"units": "1", "long_name": "seizure events; the known part where events_known is false"}),
@@ -273,27 +401,49 @@ def _evidence(
     return one_group(variables, own, "evidence by stratum; NaN where the table has none")
 
 
-def _diagnostics(run: Run, undefined: Sequence[str], labels: Mapping[str, Coordinate]) -> xr.Dataset:
+def _evidence_of(outcome: Outcome) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the numbers of events, the gross kg and whether events are known in one case, (corridor, period, form of the evidence)."""
+    scenario = outcome.scenario
+    shape = (len(scenario.corridors), len(scenario.periods), len(FORMS))
+    n_events, gross, known = np.full(shape, np.nan), np.full(shape, np.nan), np.zeros(shape, dtype=bool)
+    for stratum in dict.fromkeys((row.corridor, row.period, row.form) for row in scenario.rows):
+        cell = scenario.corridors.index(stratum[0]), scenario.periods.index(stratum[1]), FORMS.index(stratum[2])
+        counts = [row.n_events for row in scenario.rows if (row.corridor, row.period, row.form) == stratum]
+        n_events[cell] = sum(count for count in counts if count is not None)
+        known[cell] = None not in counts
+        gross[cell] = outcome.seized_gross_kg[stratum]
+    return n_events, gross, known
+
+
+def _diagnostics(runs: Sequence[Run], undefined: Sequence[str], table: _Table, labels: Mapping[str, Coordinate]) -> xr.Dataset:
     """What the run says about itself: shares of draws cut, limited or undefined."""
     variables: dict[str, Variable] = {
-        name: (dimensions, array, {"units": DIAGNOSTICS[name].units, "long_name": DIAGNOSTICS[name].long_name})
-        for name, (dimensions, array) in run.diagnostics.items()
+        name: (
+            (*table.sweeps, *dimensions),
+            table.stack([run.diagnostics[name][1] for run in runs], dimensions),
+            {"units": DIAGNOSTICS[name].units, "long_name": DIAGNOSTICS[name].long_name},
+        )
+        for name, (dimensions, _) in runs[0].diagnostics.items()
     }
     own = dict(labels)
     if undefined:
+        shares = [table.stack([run.undefined_share[quantity] for run in runs], ("corridor", "period", "form")) for quantity in undefined]
         variables["undefined_share"] = (
-            ("quantity", "corridor", "period", "form"),
-            np.stack([run.undefined_share[quantity] for quantity in undefined]),
+            (*table.sweeps, "quantity", "corridor", "period", "form"),
+            np.stack(shares, axis=len(table.sweeps)),
             {"units": "1", "long_name": "share of draws in which the quantity is 0/0 and left out"},
         )
         own["quantity"] = ("quantity", undefined, {"long_name": "quantities that are undefined in some draw"})
-    if run.uniforms:
+    if table.labels["uniform"]:
         variables["sobol_dimension"] = (
-            ("uniform",),
-            np.array(list(run.uniforms.values())),
+            (*table.sweeps, "uniform"),
+            table.stack([np.array(list(run.uniforms.values())) for run in runs], ("uniform",), fill=-1),
             {"units": "1", "long_name": "dimension of the Sobol' points that the uniform takes; -1: its own Philox stream"},
         )
-        own["uniform"] = ("uniform", list(run.uniforms), {"long_name": "stable names of the uniforms: inputs, then strata"})
+        own["uniform"] = ("uniform", table.labels["uniform"], {"long_name": "stable names of the uniforms: inputs, then strata"})
+    if table.sweeps:
+        used = table.stack([np.array(run.draws) for run in runs], ())
+        variables["draws_used"] = (table.sweeps, used, {"units": "1", "long_name": "draws of the case"})
     return one_group(variables, own, "what the run says about itself")
 
 

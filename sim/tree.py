@@ -8,7 +8,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, lru_cache
 from importlib import metadata
 from typing import Any
 
@@ -37,11 +37,11 @@ _OWN: Mapping[str, Coordinate] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """One result in numbers. ... = its own dimensions, q = PROBABILITIES, h = chains, k = kept draws a chain.
+    """One result in numbers. w = sweeps, ... = its own dimensions, q = PROBABILITIES, h = chains, k = kept draws a chain.
 
-    quantiles, mcse        (..., q)
-    mean, sd, mean_mcse    (...), NaN where there is none, and then `note` says why
-    kept                   (h, k, ...), None where no draws were kept
+    quantiles, mcse        (w..., ..., q)
+    mean, sd, mean_mcse    (w..., ...), NaN where there is none, and then `note` says why
+    kept                   (w..., h, k, ...), None where no draws were kept
     undefined_share        largest share of the draws of a cell that are undefined, 0..1
     """
 
@@ -69,22 +69,33 @@ def one_group(
     return xr.Dataset(dict(variables), coords=coordinates, attrs={"long_name": long_name, **(attributes or {})})
 
 
+def exact_quantiles(laws: Sequence[distributions.Law]) -> np.ndarray:
+    """Return the quantiles of laws, (x, q)."""
+    return np.array([_exact_quantiles(law) for law in laws]).reshape(len(laws), len(PROBABILITIES))
+
+
+@lru_cache(maxsize=512)
+def _exact_quantiles(law: distributions.Law) -> np.ndarray:
+    return distributions.ppf(law, PROBABILITIES)
+
+
 def common_groups(
     answers: Mapping[str, Answer],
-    laws: Sequence[distributions.Law],
+    exact: np.ndarray,
     kept_parameters: np.ndarray,
     labels: Mapping[str, Coordinate],
     *,
+    sweeps: tuple[str, ...] = (),
     dimensions: tuple[str, ...] = (),
     moments_note: str,
     attributes: Mapping[str, Any] | None = None,
 ) -> dict[str, xr.Dataset]:
     """Return the groups /quantiles, /mcse, /moments, /parameters and, where draws were kept, /draws.
 
-    answers          by name, each over `dimensions`
-    laws             (x,) of the parameters
-    kept_parameters  (h, k, x)
-    labels           coordinates of `dimensions` and of `parameter`, among these `unit`
+    answers          by name, each over `sweeps` and `dimensions`
+    exact            (w..., x, q) quantiles of the parameters' laws
+    kept_parameters  (w..., h, k, x)
+    labels           coordinates of `sweeps`, of `dimensions` and of `parameter`, among these `unit`
     moments_note     when a mean or sd is given at all
     attributes       of the groups /quantiles, /mcse and /moments
     """
@@ -95,28 +106,29 @@ def common_groups(
     for name, answer in answers.items():
         common = {"units": answer.units, "long_name": answer.long_name}
         flagged = common | ({"undefined_share": answer.undefined_share} if answer.undefined_share > 0.0 else {})
-        quantiles[name] = ((*dimensions, "quantile"), answer.quantiles, flagged)
+        quantiles[name] = ((*sweeps, *dimensions, "quantile"), answer.quantiles, flagged)
         of_error = {"long_name": f"Monte Carlo standard error of the quantile: {answer.long_name}"}
-        mcse[name] = ((*dimensions, "quantile"), answer.mcse, common | of_error)
+        mcse[name] = ((*sweeps, *dimensions, "quantile"), answer.mcse, common | of_error)
         three = np.stack([answer.mean, answer.sd, answer.mean_mcse], axis=-1)
-        moments[name] = ((*dimensions, "moment"), three, flagged | ({"note": answer.note} if answer.note else {}))
-        draws[name] = (("chain", "draw", *dimensions), answer.kept, common)
+        moments[name] = ((*sweeps, *dimensions, "moment"), three, flagged | ({"note": answer.note} if answer.note else {}))
+        draws[name] = ((*sweeps, "chain", "draw", *dimensions), answer.kept, common)
     # A number and its unit in two places: the ratio of a quantity to its unit is dimensionless, which is what CF asks of mixed units.
     in_units = {"units": "1", "long_name": "quantile of the parameter's own law, in the unit that the coordinate unit names"}
-    exact = np.array([distributions.ppf(law, PROBABILITIES) for law in laws]).reshape(len(laws), len(PROBABILITIES))
     everywhere, noted = {**labels, **_OWN}, {"note": moments_note, **(attributes or {})}
     groups = {
         "quantiles": one_group(quantiles, everywhere, "quantiles over all draws", attributes),
         "mcse": one_group(mcse, everywhere, "Monte Carlo standard errors of the quantiles, binning error included", attributes),
         "moments": one_group(moments, everywhere, "mean, standard deviation and Monte Carlo standard error of the mean", noted),
         "parameters": one_group(
-            {"value": (("parameter", "quantile"), exact, in_units)}, everywhere, "inputs: exact quantiles of their laws, not sampled"
+            {"value": ((*sweeps, "parameter", "quantile"), exact, in_units)},
+            everywhere,
+            "inputs: exact quantiles of their laws, not sampled",
         ),
     }
-    chains, kept = kept_parameters.shape[:2]
+    chains, kept = kept_parameters.shape[-3:-1]
     if kept:
         in_units = {"units": "1", "long_name": "the parameter in the unit that the coordinate unit names"}
-        draws["parameter_value"] = (("chain", "draw", "parameter"), kept_parameters, in_units)
+        draws["parameter_value"] = ((*sweeps, "chain", "draw", "parameter"), kept_parameters, in_units)
         places: dict[str, Coordinate] = {
             "chain": ("chain", np.arange(chains), {"units": "1", "long_name": "replicate"}),
             "draw": ("draw", np.arange(kept), {"units": "1", "long_name": "point of the replicate"}),
@@ -131,11 +143,13 @@ def assemble(
     seconds: float,
     attributes: Mapping[str, Any],
     created_at: datetime | None = None,
+    draws_made: int | None = None,
 ) -> xr.DataTree:
     """Return the tree of some groups; its attributes are `attributes` (a `title` among them), the digest and the provenance of the numbers.
 
     seconds       that the draws took
     created_at    moment of creation; now where it is not given
+    draws_made    by all cases together; those of the plan where it is not given
     """
     tree = xr.DataTree.from_dict({"/": xr.Dataset(), **groups})
     tree.attrs = {
@@ -157,7 +171,7 @@ def assemble(
         "python_version": platform.python_version(),
         "cpu": _cpu_model(),
         "seconds": seconds,
-        "draws_per_second": plan.draws / seconds,
+        "draws_per_second": (plan.draws if draws_made is None else draws_made) / seconds,
     }
     return tree
 
