@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import math
 import os
+import shutil
 import sys
+import time
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 
 DONE, RUN_FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 ABSENT = "–"
+MOST_ROWS = 60  # of a printed table of cases
 MOST_DIGITS = 4  # significant ones; what is known better is in the file
 FRACTIONS = ("purity", "interdiction_rate")  # shown in percent, in print alone
 
@@ -201,7 +205,17 @@ _SCENARIOS = click.argument("scenarios", metavar="SCENARIO...", nargs=-1, requir
 @click.option(
     "--threads", type=click.IntRange(1, MAX_THREADS), metavar="N", help="Threads to use; all processors if omitted. Changes no number."
 )
-@click.option("--dry-run", is_flag=True, help="Say what would be run, and write nothing.")
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    metavar="REL",
+    help="Draw until quantiles are known to this share of themselves.",
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be run and how long it would take, and write nothing.")
+@click.option(
+    "--engine", type=click.Choice(["local", "dask"]), default="local", show_default=True, help="What computes. Changes no number."
+)
+@click.option("--scheduler", metavar="ADDRESS", help="Dask scheduler, as tcp://host:8786; a cluster of processes here if omitted.")
 @click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors and the paths of results.")
 def run(
     scenarios: tuple[Path, ...],
@@ -210,49 +224,88 @@ def run(
     overrides: dict[str, Any],
     folder: Path,
     threads: int | None,
+    tolerance: float | None,
     dry_run: bool,
+    engine: str,
+    scheduler: str | None,
     quiet: bool,
 ) -> None:
     """Run scenarios and write their results.
 
-    All scenarios are checked before the first is run. The path of each result folder is printed on a line of its own; a run that
-    is there already is not made again.
+    All scenarios are checked before the first is run. The path of each result folder is printed on a line of its own; a run that is
+    there already is not made again, one that was interrupted goes on, and one that fails does not stop the others.
     """
-    asked = {"run.draws": draws, "run.seed": seed}
+    asked = {"run.draws": draws, "run.seed": seed, "run.tolerance": tolerance}
     twice = [f"--{path.removeprefix('run.')}" for path, number in asked.items() if number is not None and path in overrides]
     if twice:
         raise click.UsageError(f"{twice[0]} and --set set the same entry; keep one of them.")
-    checked = _load_all(scenarios, overrides | {path: number for path, number in asked.items() if number is not None})
+    if scheduler is not None and engine != "dask":
+        raise click.UsageError("--scheduler is the address of a Dask scheduler; add --engine dask.")
+    checked = list(_load_all(scenarios, overrides | {path: number for path, number in asked.items() if number is not None}).values())
     _check_folder(folder)
+    if dry_run:
+        for scenario in checked:
+            _dry_run(scenario, folder, threads, quiet)
+        return
 
     from . import results
 
-    failed = False
-    for scenario in checked:
-        final = folder / scenario.name / results.run_id(scenario)
-        if dry_run:
-            if not quiet:
-                _print_plan(scenario, final)
-            click.echo(str(final))
-            continue
-        try:
-            if final.exists():
-                tree = results.open_result(final)
-                note = "This run was made before; its result is sound."
+    failed: list[str] = []
+    bug: Exception | None = None
+    batch = _Batch(quiet=quiet, planned=[results.planned_draws(scenario) for scenario in checked])
+    with _executor(engine, scheduler, threads) as options:
+        for scenario in checked:
+            try:
+                final, tree, note = _run_one(scenario, folder, batch, threads, options)
+            except (SimError, OSError, MemoryError) as error:
+                failed.append(scenario.name)
+                _tell(f"{scenario.name} failed: {'there is not enough memory' if isinstance(error, MemoryError) else error}")
+            except Exception as error:  # ours to mend; in a batch the others come first
+                failed.append(scenario.name)
+                bug = bug or error
+                _tell(f"{scenario.name} failed: {type(error).__name__}: {error}")
             else:
-                with _progress(scenario.name, quiet) as progress, _telling_of_compiling(quiet):
-                    tree = results.run(scenario, threads=threads, progress=progress)
-                final = results.save_result(tree, folder)
-                note = ""
-        except (SimError, OSError) as error:
-            _tell(f"{scenario.name} failed: {error}")
-            failed = True
-            continue
-        if not quiet:
-            _tell(f"{_summary(tree, prob=0.9, terminal=_is_terminal(sys.stderr))}\n\n{note or _pace(tree)}")
-        _tell(str(final), err=False)
+                if not quiet:
+                    _tell(f"{_summary(tree, prob=0.9, terminal=_is_terminal(sys.stderr))}\n\n{note or _pace(tree)}")
+                _tell(str(final), err=False)
+            batch.next()
+    if failed and len(checked) > 1:
+        _tell(f"{len(failed)} of {len(checked)} scenarios failed: {', '.join(failed)}")
+    if bug is not None:
+        raise bug
     if failed:
         click.get_current_context().exit(RUN_FAILED)
+
+
+@contextlib.contextmanager
+def _executor(engine: str, scheduler: str | None, threads: int | None) -> Iterator[dict[str, Any]]:
+    """Give what `results.run` needs to know of where tasks are computed; an engine is open as long as the batch."""
+    if engine == "local":
+        yield {}
+        return
+    try:
+        from . import engines  # type: ignore[attr-defined,unused-ignore]
+    except ImportError as error:
+        raise SimError("the engine dask is not installed") from error
+    with engines.dask(scheduler, threads) as executor:
+        yield {"executor": executor}
+
+
+def _run_one(
+    scenario: Scenario, folder: Path, batch: _Batch, threads: int | None, options: Mapping[str, Any]
+) -> tuple[Path, xr.DataTree, str]:
+    """Return the folder of a scenario's result, the result, and what to say if it was there before."""
+    from . import results
+
+    final = folder / scenario.name / results.run_id(scenario)
+    if final.exists():
+        return final, results.open_result(final), "This run was made before; its result is sound."
+    unfinished = results.partials_folder(folder, scenario)
+    with batch.progress(scenario.name) as progress, _telling_of_compiling(batch.quiet):
+        tree = results.run(scenario, threads=threads, progress=progress, partials=unfinished, **options)
+    final = results.save_result(tree, folder)
+    shutil.rmtree(unfinished, ignore_errors=True)
+    return final, tree, ""
 
 
 @main.command()
@@ -262,10 +315,11 @@ def validate(scenarios: tuple[Path, ...]) -> None:
 
     Reads each scenario with its evidence and sources and reports every mistake at once, with its place and a way out.
     """
-    for path, scenario in zip(scenarios, _load_all(scenarios, {}), strict=True):
+    for path, scenario in _load_all(scenarios, {}).items():
         _print_warnings(scenario)
         strata = len({(row.corridor, row.period, row.form) for row in scenario.rows})
-        click.echo(f"{path}: valid; {strata} strata, {len(scenario.parameters)} parameter blocks, {scenario.draws:,} draws asked")
+        text = f"{path}: valid; {strata} strata, {len(scenario.parameters)} parameter blocks, {scenario.draws:,} draws asked"
+        click.echo(text + (f" in each of {len(scenario.cases):,} cases" if scenario.cases else ""))
 
 
 @main.command()
@@ -363,21 +417,38 @@ def schema() -> None:
 # ------------------------------------------------------------------------------------------------------------------ before a run
 
 
-def _load_all(paths: Sequence[Path], overrides: Mapping[str, Any]) -> list[Scenario]:
-    """Read every scenario; where any is wrong, print the mistakes of all and end with status 2."""
+def _load_all(paths: Sequence[Path], overrides: Mapping[str, Any]) -> dict[Path, Scenario]:
+    """Read every scenario; where any is wrong, print the mistakes of all and end with status 2.
+
+    A sources file that stands between scenarios, as `scenarios/*.toml` gives it, is passed over.
+    """
     from .scenario import load_scenario
 
-    scenarios, problems = [], 0
+    scenarios: dict[Path, Scenario] = {}
+    problems = 0
     for path in paths:
         try:
-            scenarios.append(load_scenario(path, overrides=overrides))
+            scenarios[path] = load_scenario(path, overrides=overrides)
         except (ScenarioError, EvidenceError) as error:
+            if _is_source_of(path, paths):
+                click.echo(f"{path} holds the sources of other scenarios here; passed over.", err=True)
+                continue
             problems += len(error.problems)
             click.echo(str(error), err=True)
     if problems:
         click.echo(f"{problems} {'problem' if problems == 1 else 'problems'}; nothing was run.", err=True)
         click.get_current_context().exit(WRONG_INPUT)
     return scenarios
+
+
+def _is_source_of(path: Path, others: Sequence[Path]) -> bool:
+    """Return whether another file of the command names this one as its sources."""
+    for other in others:
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
+            document = tomllib.loads(other.read_text(encoding="utf-8"))
+            if (other.parent / document["evidence"]["sources"]).resolve() == path.resolve():
+                return True
+    return False
 
 
 def _check_folder(folder: Path) -> None:
@@ -392,28 +463,67 @@ def _check_folder(folder: Path) -> None:
         raise click.BadParameter(f"{folder} cannot be used: {error.strerror}.", param_hint="--results") from error
 
 
-def _print_plan(scenario: Scenario, final: Path) -> None:
-    from .matching import match
-    from .runner import plan
+def _dry_run(scenario: Scenario, folder: Path, threads: int | None, quiet: bool) -> None:
+    """Print the plan of a scenario, and where its result would stand."""
+    from . import results
 
-    matched, _ = match(scenario)
-    planned = plan(scenario.draws, scenario.seed, scenario.sampler)
+    final = folder / scenario.name / results.run_id(scenario)
+    if not quiet:
+        _print_plan(scenario, final, results.partials_folder(folder, scenario), threads)
+    click.echo(str(final))
+
+
+def _print_plan(scenario: Scenario, final: Path, unfinished: Path, threads: int | None) -> None:
+    from .matching import match
+    from .results import estimated_seconds, planned_draws
+    from .runner import BLOCK, plan
+
+    matched, _ = match(scenario.runs[0])
+    planned = [plan(case.draws, case.seed, case.sampler) for case in scenario.runs]
+    blocks = sum(one.replicates * -(-one.points // BLOCK) for one in planned)
+    first = planned[0]
+    done, what = _done(final, unfinished)
     rows = [
         ("scenario", scenario.name),
         ("question", scenario.question),
-        ("corridors", ", ".join(scenario.corridors)),
-        ("groups", ", ".join(name for name, _ in scenario.groups) or "none"),
-        ("periods", ", ".join(scenario.periods)),
+        *(("sweep", f"{sweep.dim}: {_some(sweep.labels)} ({sweep.path})") for sweep in scenario.sweeps),
+        *([("cases", f"{len(scenario.cases):,}; below, the first")] if scenario.cases else []),
+        ("corridors", ", ".join(scenario.runs[0].corridors)),
+        ("groups", ", ".join(name for name, _ in scenario.runs[0].groups) or "none"),
+        ("periods", ", ".join(scenario.runs[0].periods)),
         ("strata with evidence", str(len(matched.strata))),
         ("parameter draws", f"{len(matched.parameter_draws)} from {len(scenario.parameters)} blocks"),
         ("size of loads", _load_law(scenario.load_law, scenario.load_truncation)),
-        ("draws", f"{scenario.draws:,} asked, {planned.draws:,} used: {planned.replicates} x {planned.points:,} ({scenario.sampler})"),
+        ("draws", f"{scenario.draws:,} asked, {first.draws:,} used: {first.replicates} x {first.points:,} ({scenario.sampler})"),
         ("draws kept", f"{scenario.keep_draws:,}"),
         ("seed", str(scenario.seed)),
-        ("result", f"{final}{' (made before)' if final.exists() else ''}"),
+        ("in all", f"{planned_draws(scenario):,} draws in {blocks:,} blocks"),
+        ("done", what),
+        ("time", "none" if done else f"about {_duration(estimated_seconds(scenario, threads))}, by a pilot of the first case here"),
+        ("result", f"{final}{' (made before)' if done else ''}"),
     ]
     click.echo(_render(("", ""), rows, terminal=_is_terminal(sys.stderr)), err=True)
     _print_warnings(scenario)
+
+
+def _done(final: Path, unfinished: Path) -> tuple[bool, str]:
+    """Return whether a result is there and sound, and in words what is there."""
+    from .results import open_result
+
+    if final.exists():
+        try:
+            open_result(final)
+        except ResultError as error:
+            return False, f"a damaged result is in the way: {error.problems[0].came}"
+        return True, "all"
+    kept = [file for file in unfinished.rglob("*") if file.is_file() and not file.name.startswith(".")] if unfinished.exists() else []
+    size = sum(file.stat().st_size for file in kept)
+    return False, f"partly: {len(kept)} files of {size / 1e6:.1f} MB, from which it goes on" if kept else "nothing"
+
+
+def _some(labels: Sequence[object]) -> str:
+    shown = [str(label) for label in labels]
+    return ", ".join(shown if len(shown) <= 8 else [*shown[:4], f"... ({len(shown)} in all)", shown[-1]])
 
 
 def _print_warnings(scenario: Scenario) -> None:
@@ -421,25 +531,119 @@ def _print_warnings(scenario: Scenario) -> None:
         click.echo(f"Note: {warning}", err=True)
 
 
-@contextlib.contextmanager
-def _progress(name: str, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
-    """Show a bar on a terminal; nothing elsewhere, so that logs stay short."""
-    if quiet or not _is_terminal(sys.stderr):
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+# ------------------------------------------------------------------------------------------------------------------ progress
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[made]} draws"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(name, total=None, made="0")
-        yield lambda done, total: bar.update(task, completed=done, total=total, made=f"{done:,}")
+PLAIN_SECONDS = 30.0  # between two lines where no terminal is listening
+_Report = Callable[[int, int], None]
+
+
+class _Pace:
+    """Draws per second since the first report: what an earlier run had done does not count."""
+
+    def __init__(self) -> None:
+        self._begin: tuple[float, int] | None = None
+        self.rate = 0.0
+
+    def hear(self, done: int) -> None:
+        now = time.monotonic()
+        if self._begin is None:
+            self._begin = now, done
+        elif now > self._begin[0]:
+            self.rate = (done - self._begin[1]) / (now - self._begin[0])
+
+    def left(self, draws: int) -> str:
+        """Say how long `draws` more will take."""
+        return f"{_duration(draws / self.rate)} left" if self.rate > 0.0 else "time left unknown"
+
+    def said(self, draws: int) -> str:
+        return f"{self.rate:,.0f} draws a second, {self.left(draws)}"
+
+
+class _Batch:
+    """How far a batch is: bars on a terminal, a line now and then elsewhere, nothing when quiet; `planned` are draws by scenario."""
+
+    def __init__(self, *, quiet: bool, planned: Sequence[int]) -> None:
+        self.quiet = quiet
+        self._planned = list(planned)
+        self._number = 0
+        self._made = 0  # draws of this batch in the scenarios before
+        self._here = 0
+        self._pace = _Pace()
+        self._pace.hear(0)
+        self._spoke = time.monotonic()
+
+    def next(self) -> None:
+        """Turn to the next scenario; what was not run, or failed, is no longer ahead."""
+        self._made += self._here
+        self._here = 0
+        self._number += 1
+
+    @contextlib.contextmanager
+    def progress(self, name: str) -> Iterator[_Report | None]:
+        """Give the function that the run of one scenario reports to, if anybody listens."""
+        if self.quiet:
+            yield None
+        elif _is_terminal(sys.stderr):
+            with self._bars(name) as report:
+                yield report
+        else:
+            yield self._lines(name)
+
+    def _hear(self, done: int) -> int:
+        """Take in how far this scenario is; return how many draws are ahead in those after it."""
+        self._here = done
+        self._pace.hear(self._made + done)
+        return sum(self._planned[self._number + 1 :])
+
+    def _lines(self, name: str) -> _Report:
+        pace = _Pace()
+
+        def report(done: int, total: int) -> None:
+            pace.hear(done)
+            ahead = self._hear(done)
+            if time.monotonic() - self._spoke < PLAIN_SECONDS:
+                return
+            self._spoke = time.monotonic()
+            text = f"{name}: {done / total:.0%} of {total:,} draws, {pace.said(total - done)}"
+            if len(self._planned) > 1:
+                text += f"; scenario {self._number + 1} of {len(self._planned)}, in all {self._pace.left(total - done + ahead)}"
+            _tell(text)
+
+        return report
+
+    @contextlib.contextmanager
+    def _bars(self, name: str) -> Iterator[_Report]:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[said]}"))
+        # Standard output stays as it is: the paths of results go there, and it may be a file.
+        with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as bars:
+            bar = bars.add_task(name, total=None, said="")
+            several = len(self._planned) > 1
+            whole = bars.add_task(f"scenario {self._number + 1} of {len(self._planned)}", total=None, said="", visible=several)
+            pace = _Pace()
+
+            def report(done: int, total: int) -> None:
+                pace.hear(done)
+                ahead = self._hear(done)
+                bars.update(bar, completed=done, total=total, said=pace.said(total - done))
+                in_all = self._made + total + ahead
+                bars.update(whole, completed=self._made + done, total=in_all, said=self._pace.said(total - done + ahead))
+
+            yield report
+
+
+def _duration(seconds: float) -> str:
+    """Write a time for people: two digits are plenty.
+
+    >>> _duration(0.4), _duration(75.0), _duration(5400.0), _duration(3e5)
+    ('1 s', '75 s', '90 min', '83 h')
+    """
+    for size, unit, most in ((1.0, "s", 120.0), (60.0, "min", 7200.0), (3600.0, "h", 3600.0 * 100)):
+        if seconds < most:
+            return f"{max(seconds / size, 1.0):,.0f} {unit}"
+    return f"{seconds / 86400.0:,.0f} days"
 
 
 def _telling_of_compiling(quiet: bool) -> contextlib.AbstractContextManager[None]:
@@ -481,7 +685,7 @@ def _render(header: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: Se
 
 
 def _cells(tree: xr.DataTree, quantity: str, form: str, prob: float) -> list[tuple[str, str]]:
-    """Return (median, interval) as text for every corridor and period, in their order; fractions in percent."""
+    """Return (median, interval) as text for every case, corridor and period, in their order; fractions in percent."""
     from .results import credible_interval
 
     scale = 100.0 if quantity in FRACTIONS else 1.0
@@ -497,12 +701,32 @@ def _cells(tree: xr.DataTree, quantity: str, form: str, prob: float) -> list[tup
     return cells
 
 
-def _places(tree: xr.DataTree) -> list[tuple[str, str]]:
-    """Return (corridor, period) of every row of a table, in the order of `_cells`; groups are marked."""
+def _sweeps(tree: xr.DataTree) -> list[str]:
+    """Return the dimensions of sweeps: those before the corridors."""
+    dimensions = [str(dimension) for dimension in tree["quantiles"].to_dataset()["flow_pure_kg"].dims]
+    return dimensions[: dimensions.index("corridor")]
+
+
+def _places(tree: xr.DataTree) -> list[tuple[str, ...]]:
+    """Return (labels of sweeps, corridor, period) of every row of a table, in the order of `_cells`; groups are marked."""
     labels = tree["quantiles"].coords
     marked = zip(labels["corridor"].to_series(), labels["is_group"].to_series(), strict=True)
     corridors = [f"{corridor} (group)" if is_group else str(corridor) for corridor, is_group in marked]
-    return [(corridor, str(period)) for corridor in corridors for period in labels["period"].to_series()]
+    swept = [[_label(label) for label in labels[dimension].to_series()] for dimension in _sweeps(tree)]
+    return list(itertools.product(*swept, corridors, map(str, labels["period"].to_series())))
+
+
+def _label(label: object) -> str:
+    return f"{label:.6g}" if isinstance(label, float) else str(label)
+
+
+def _some_rows(header: Sequence[str], rows: Sequence[Sequence[str]], n_sweeps: int, terminal: bool) -> str:
+    """Return a table of at most MOST_ROWS rows where cases make it longer; the labels and columns before the numbers are set left."""
+    numbers = range(n_sweeps + 2, len(header))
+    table = _render(header, rows[:MOST_ROWS] if n_sweeps else rows, numbers=numbers, terminal=terminal)
+    if n_sweeps and len(rows) > MOST_ROWS:
+        table += f"\n\nThe first {MOST_ROWS} of {len(rows):,} rows; the others are in the result."
+    return table
 
 
 def _summary(tree: xr.DataTree, prob: float, *, terminal: bool) -> str:
@@ -511,10 +735,12 @@ def _summary(tree: xr.DataTree, prob: float, *, terminal: bool) -> str:
         _cells(tree, quantity, "all", prob) for quantity in ("seized_gross_kg", "seized_pure_kg", "flow_pure_kg", "interdiction_rate")
     )
     interval = f"{100 * prob:g} %\ninterval"
-    header = ("corridor", "period", "seized\ngross, kg", "seized\npure, kg", "flow\npure, kg", interval, "inter-\ndicted, %", interval)
+    swept = _sweeps(tree)
+    numbers = ("seized\ngross, kg", "seized\npure, kg", "flow\npure, kg", interval, "inter-\ndicted, %", interval)
+    header = (*swept, "corridor", "period", *numbers)
     rows = [(*place, gross[row][0], pure[row][0], *flow[row], *rate[row]) for row, place in enumerate(_places(tree))]
     question = str(tree.attrs["title"])
-    return "\n\n".join([question, _render(header, rows, numbers=range(2, 8), terminal=terminal), *_caveats(tree)])
+    return "\n\n".join([question, _some_rows(header, rows, len(swept), terminal), *_caveats(tree)])
 
 
 def _table_of_forms(tree: xr.DataTree, quantity: str, prob: float, *, terminal: bool) -> str:
@@ -522,11 +748,12 @@ def _table_of_forms(tree: xr.DataTree, quantity: str, prob: float, *, terminal: 
     variable = tree["quantiles"].to_dataset()[quantity]
     forms = [str(form) for form in variable["form"].to_series()]
     columns = [_cells(tree, quantity, form, prob) for form in forms]
-    header = ["corridor", "period", *(text for form in forms for text in (form, f"{100 * prob:g} % interval"))]
+    swept = _sweeps(tree)
+    header = [*swept, "corridor", "period", *(text for form in forms for text in (form, f"{100 * prob:g} % interval"))]
     rows = [(*place, *(text for column in columns for text in column[row])) for row, place in enumerate(_places(tree))]
     unit = "%" if quantity in FRACTIONS else variable.attrs["units"]
     title = f"{quantity}: {variable.attrs['long_name']}" + (f", {unit}" if unit != "1" else "")
-    return "\n\n".join([title, _render(header, rows, numbers=range(2, len(header)), terminal=terminal)])
+    return "\n\n".join([title, _some_rows(header, rows, len(swept), terminal)])
 
 
 def _caveats(tree: xr.DataTree) -> list[str]:
@@ -593,5 +820,6 @@ def _percent(share: float) -> str:
 
 
 def _pace(tree: xr.DataTree) -> str:
-    draws, seconds = int(tree.attrs["draws"]), float(tree.attrs["seconds"])
+    seconds = float(tree.attrs["seconds"])
+    draws = round(seconds * float(tree.attrs["draws_per_second"]))
     return f"{draws:,} draws in {seconds:.1f} s, {draws / seconds:,.0f} a second."

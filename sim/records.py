@@ -169,8 +169,8 @@ class Scenario:
     `corridors` and `periods` are the labels in use, in the order they are shown; `rows` are the evidence rows selected by them;
     `groups` are (name, members) in order. `document` is the resolved, self-contained TOML document that `scenario.toml` holds.
 
-    `cases` are the scenarios that the sweeps make, all combinations with the last sweep fastest, each with the `document` of the whole;
-    without sweeps there are none. What the whole says where its cases differ is what the first of them says.
+    `cases` are the scenarios that the sweeps make, all combinations with the last sweep fastest; their `document` only names them. Without
+    sweeps there are none. What the whole says where its cases differ is what the first of them says.
     """
 
     name: str

@@ -33,6 +33,7 @@ from .tree import LAYOUT_VERSION, LIBRARY, Answer, Coordinate, Variable, assembl
 RESULT_FILE, SCENARIO_FILE, MANIFEST_FILE = "result.nc", "scenario.toml", "manifest.json"
 
 _COMPRESS_ABOVE = 1024  # elements; below it the index of the chunks is larger than what compression saves
+_PILOT_DRAWS = (2**14, 2**16)
 _STALE_SECONDS = 24 * 3600.0
 _MEANS_RULE = "a mean is given where the tail index exceeds 2 and an sd where it exceeds 4, so that each has a Monte Carlo error"
 _AGAIN = "Move the folder away and run the scenario again: the same scenario gives the same numbers"
@@ -75,6 +76,11 @@ def run_id(scenario: Scenario) -> str:
     """
     identity = {"layout_version": LAYOUT_VERSION, "method_version": METHOD_VERSION, "scenario": scenario.document}
     return hashlib.sha256(json.dumps(identity, sort_keys=True, separators=(",", ":")).encode("ascii")).hexdigest()[:12]
+
+
+def partials_folder(folder: str | os.PathLike[str], scenario: Scenario) -> Path:
+    """Return where what is done of a run is kept until it is finished: hidden, beside the folder of its result."""
+    return Path(folder) / scenario.name / f".partial-{run_id(scenario)}"
 
 
 # ------------------------------------------------------------------------------------------------------------------ run to tree
@@ -149,6 +155,28 @@ def _outcomes(
                 ) from error
             before += outcome.draws
             yield Outcome(scenario=case, run=outcome, parameter_draws=model.parameter_draws, seized_gross_kg=model.seized_gross_kg)
+
+
+def planned_draws(scenario: Scenario) -> int:
+    """Return how many draws all cases of a scenario will use; with a tolerance, before it asks for more."""
+    return sum(plan(case.draws, case.seed, case.sampler).draws for case in scenario.runs)
+
+
+def estimated_seconds(scenario: Scenario, threads: int | None = None) -> float:
+    """Return how long a scenario will take in threads of this machine, from a pilot of its first case; nothing is written.
+
+    Two runs of different length tell what a draw takes from what a case takes; a shorter one before them loads the engine.
+    """
+    shared = shared_uniforms(map(uniforms, scenario.cases)) if scenario.cases else None
+    seconds = {}
+    for draws in (_PILOT_DRAWS[0], *_PILOT_DRAWS):
+        case = replace(scenario.runs[0], draws=draws, keep_draws=0)
+        begin = time.perf_counter()
+        simulate(compile_model(case, shared), threads=threads)
+        seconds[draws] = time.perf_counter() - begin
+    few, many = _PILOT_DRAWS
+    each = max(seconds[many] - seconds[few], 0.0) / (many - few)
+    return max(seconds[few] - few * each, 0.0) * len(scenario.runs) + each * planned_draws(scenario)
 
 
 def _after(progress: Callable[[int, int], None], before: int, rest: int) -> Callable[[int, int], None]:

@@ -7,6 +7,8 @@ cross-block checks of `model.py`. Each stage adds its problems to one list, so t
 from __future__ import annotations
 
 import copy
+import hashlib
+import itertools
 import math
 import os
 import re
@@ -26,7 +28,7 @@ from .limits import MAX_PROBLEMS
 from .matching import Idle, idle, match, place_of, say_idle
 from .model import check
 from .model import warnings as model_warnings
-from .records import DIMENSIONS, PARAMETERS, QUANTITIES, RESULT_FORMS, Correlation, Parameter, Scenario
+from .records import DIMENSIONS, PARAMETERS, QUANTITIES, RESULT_FORMS, Correlation, Parameter, Scenario, Sweep
 from .schema import (
     CorrelationBlock,
     EvidenceRow,
@@ -453,7 +455,19 @@ def _scenario(file: TomlFile, folder: Path, replaced: Mapping[KeyPath, str], ove
         document=document,
         warnings=warnings,
         sweeps=sweeps,
-        cases=tuple(replace(case, document=document) for case in cases) if swept else (),
+        cases=_named_cases(cases, document, sweeps),
+    )
+
+
+def _named_cases(cases: Sequence[Scenario], document: Mapping[str, Any], sweeps: Sequence[Sweep]) -> tuple[Scenario, ...]:
+    """Return the cases, each with a short document that says which case of which scenario it is; none where nothing is swept."""
+    if not sweeps:
+        return ()
+    whole = hashlib.sha256(tomli_w.dumps(document).encode()).hexdigest()
+    labels = itertools.product(*(sweep.labels for sweep in sweeps))
+    dims = [sweep.dim for sweep in sweeps]
+    return tuple(
+        replace(case, document={"of": whole, "case": dict(zip(dims, here, strict=True))}) for case, here in zip(cases, labels, strict=True)
     )
 
 
@@ -794,6 +808,6 @@ def with_run(scenario: Scenario, *, draws: int | None = None, seed: int | None =
         problems += _check_run(run, len(scenario.places), len(scenario.periods))
     if run is None or problems:
         raise ScenarioError(problems)
-    changed = {**given, "document": scenario.document | {"run": run.model_dump(exclude_none=True)}}
-    cases = tuple(replace(case, **changed) for case in scenario.cases)  # type: ignore[arg-type]
-    return replace(scenario, **changed, cases=cases)  # type: ignore[arg-type]
+    document = scenario.document | {"run": run.model_dump(exclude_none=True)}
+    cases = [replace(case, **given) for case in scenario.cases]  # type: ignore[arg-type]
+    return replace(scenario, **given, document=document, cases=_named_cases(cases, document, scenario.sweeps))  # type: ignore[arg-type]

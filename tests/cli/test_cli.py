@@ -71,7 +71,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> list[Scenario]:
     """Put made-up numbers in the place of the engine; the list grows with each scenario that is run."""
     ran: list[Scenario] = []
 
-    def run(scenario: Scenario, threads: int | None = None, progress: object = None) -> xr.DataTree:
+    def run(scenario: Scenario, **_: object) -> xr.DataTree:
         ran.append(scenario)
         return synthetic(scenario)
 
@@ -264,7 +264,7 @@ def test_one_failed_run_does_not_stop_the_others(scenario: Path, tmp_path: Path,
     other = scenario.parent / "other.toml"
     other.write_text(scenario.read_text(encoding="utf-8").replace("two-borders", "other-borders"), encoding="utf-8")
 
-    def run(scenario: Scenario, threads: int | None = None, progress: object = None) -> xr.DataTree:
+    def run(scenario: Scenario, **_: object) -> xr.DataTree:
         if scenario.name == "two-borders":
             raise SimError("flow_pure_kg of east is not a number in 3 draws")
         return synthetic(scenario)
@@ -281,7 +281,7 @@ def test_one_failed_run_does_not_stop_the_others(scenario: Path, tmp_path: Path,
 def test_interruption_and_lack_of_memory(
     scenario: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: type[BaseException], status: int
 ) -> None:
-    def run(scenario: Scenario, threads: int | None = None, progress: object = None) -> xr.DataTree:
+    def run(scenario: Scenario, **_: object) -> xr.DataTree:
         raise fault
 
     monkeypatch.setattr(results, "run", run)

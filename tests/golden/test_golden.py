@@ -22,11 +22,11 @@ QUANTITIES = ("seized_gross_kg", "seized_pure_kg", "flow_pure_kg", "delivered_pu
 
 
 def numbers(path: Path) -> dict[str, dict[str, list[float]]]:
-    """Return the 5, 50 and 95 % quantiles by quantity and by corridor and period, both forms together."""
+    """Return the 5, 50 and 95 % quantiles by quantity and by corridor and period, both forms together, case after case."""
     quantiles = sim.run(sim.load_scenario(path), draws=DRAWS)["quantiles"].dataset.sel(form="all", quantile=[0.05, 0.5, 0.95])
     return {
         name: {
-            f"{corridor}, {period}": quantiles[name].sel(corridor=corridor, period=period).values.tolist()
+            f"{corridor}, {period}": quantiles[name].sel(corridor=corridor, period=period).values.ravel().tolist()
             for corridor in quantiles["corridor"].values
             for period in quantiles["period"].values
         }
