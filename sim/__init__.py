@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .cbp import import_cbp
+    from .collection import open_results
     from .errors import EvidenceError, ResultError, ScenarioError, SimError
     from .propagation import propagate
     from .results import credible_interval, open_result, run, save_result
@@ -24,6 +25,7 @@ _HOME = {
     "import_cbp": "cbp",
     "load_scenario": "scenario",
     "open_result": "results",
+    "open_results": "collection",
     "propagate": "propagation",
     "run": "results",
     "save_result": "results",
@@ -39,6 +41,7 @@ __all__ = [
     "import_cbp",
     "load_scenario",
     "open_result",
+    "open_results",
     "propagate",
     "run",
     "save_result",

@@ -356,7 +356,8 @@ def show(result: Path, quantity: str | None, prob: float) -> None:
 def list_(folder: Path) -> None:
     """List the results in a folder.
 
-    DIR is the folder of results, "results" if omitted. Every file is compared with its manifest.
+    DIR is the folder of results, "results" if omitted. Every file is compared with its manifest. "partial" is what an interrupted run
+    left; the same sim run goes on from there.
     """
     from . import results
 
@@ -493,7 +494,7 @@ def _print_plan(scenario: Scenario, final: Path, unfinished: Path, threads: int 
         ("periods", ", ".join(scenario.runs[0].periods)),
         ("strata with evidence", str(len(matched.strata))),
         ("parameter draws", f"{len(matched.parameter_draws)} from {len(scenario.parameters)} blocks"),
-        ("size of loads", _load_law(scenario.load_law, scenario.load_truncation)),
+        ("size of loads", _load_law(scenario.document["model"], scenario.document.get("sweep", []))),
         ("draws", f"{scenario.draws:,} asked, {first.draws:,} used: {first.replicates} x {first.points:,} ({scenario.sampler})"),
         ("draws kept", f"{scenario.keep_draws:,}"),
         ("seed", str(scenario.seed)),
@@ -765,8 +766,8 @@ def _caveats(tree: xr.DataTree) -> list[str]:
     judged = dict.fromkeys(blocks["name"][blocks["basis"] == "elicited"])
     if judged:
         texts.append(f"Judged, not measured: {', '.join(judged)}. The intervals are no better than these judgements.")
-    model = tomllib.loads(str(tree.attrs["scenario"]))["model"]
-    texts.append(f"The law of the sizes of loads is assumed: {_load_law(model['load_law'], model['load_truncation'])}.")
+    document = tomllib.loads(str(tree.attrs["scenario"]))
+    texts.append(f"The law of the sizes of loads is assumed: {_load_law(document['model'], document.get('sweep', []))}.")
     texts += [f"Note: {warning}." for warning in str(tree.attrs.get("warnings", "")).splitlines()]
     for name, share in tree["diagnostics"].data_vars.items():
         if str(name).endswith(("_cut_share", "_limited_share")) and share.max() > 0:
@@ -808,9 +809,14 @@ def _without_moments(tree: xr.DataTree) -> list[str]:
     return texts
 
 
-def _load_law(law: str, truncation: float) -> str:
+def _load_law(model: Mapping[str, Any], sweeps: Sequence[Mapping[str, Any]] = ()) -> str:
+    """Say which law of the sizes of loads a scenario assumes: `model` is its table, or the same keys."""
+    varied = {sweep["path"]: f"as {sweep['dim']} says" for sweep in sweeps}
+    law, truncation = varied.get("model.load_law", model["load_law"]), model["load_truncation"]
     if law != "lognormal":
-        return law
+        return str(law)
+    if "model.load_truncation" in varied:
+        return f"lognormal, truncated {varied['model.load_truncation']}"
     bound = "no load is too large" if math.isinf(truncation) else f"none above {truncation:g} standard deviations of the log"
     return f"lognormal, {bound}"
 

@@ -11,10 +11,11 @@ import re
 import secrets
 import shutil
 import time
+import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar, overload
 
@@ -39,6 +40,7 @@ _MEANS_RULE = "a mean is given where the tail index exceeds 2 and an sd where it
 _AGAIN = "Move the folder away and run the scenario again: the same scenario gives the same numbers"
 _NAME = re.compile(r"[a-z0-9-]{1,60}")
 _RUN_ID = re.compile(r"[0-9a-f]{12}")
+_PARTIAL = re.compile(r"\.partial-[0-9a-f]{12}")
 
 _Labelled = TypeVar("_Labelled", xr.Dataset, xr.DataArray)
 
@@ -47,7 +49,8 @@ _Labelled = TypeVar("_Labelled", xr.Dataset, xr.DataArray)
 class ResultRecord:
     """One result folder as `sim list` shows it; `state` is "damaged" where a file does not match the manifest, and `damage` says how.
 
-    What a damaged manifest no longer tells is empty (text) or None (numbers).
+    "partial" is what an interrupted run left to go on from; its folder is hidden, and it was created when it was last written to. What a
+    damaged manifest, or the folder of a partial result, does not tell is empty (text) or None (numbers).
     """
 
     folder: Path
@@ -56,7 +59,7 @@ class ResultRecord:
     question: str
     created_at: str
     draws: int | None
-    state: Literal["done", "damaged"]
+    state: Literal["done", "partial", "damaged"]
     damage: str = ""
 
 
@@ -126,7 +129,26 @@ def run(
     from .scenario import with_run  # the reader of files, with pydantic; opening a result does without
 
     asked = with_run(scenario, draws=draws, seed=seed)
-    return tree_of(asked, list(_outcomes(asked, threads, progress, partials, executor)))
+    report = progress if partials is None else _leaving_word(asked, partials, progress)
+    return tree_of(asked, list(_outcomes(asked, threads, report, partials, executor)))
+
+
+def _leaving_word(scenario: Scenario, partials: Path, progress: Callable[[int, int], None] | None) -> Callable[[int, int], None]:
+    """Return the progress; it also puts the scenario beside its first partial, so that `sim list` can say what was interrupted."""
+    from .scenario import to_toml
+
+    written = False
+
+    def report(done: int, total: int) -> None:
+        nonlocal written
+        if not written and partials.is_dir():
+            written = True
+            with contextlib.suppress(OSError):  # a full disk shows where it matters
+                (partials / SCENARIO_FILE).write_text(to_toml(scenario), encoding="utf-8")
+        if progress is not None:
+            progress(done, total)
+
+    return report
 
 
 def _outcomes(
@@ -580,11 +602,19 @@ def open_result(path: str | os.PathLike[str]) -> xr.DataTree:
     folder = Path(path)
     if folder.name == RESULT_FILE and not folder.is_dir():
         folder = folder.parent
+    return open_verified(folder, None)
+
+
+def open_verified(folder: Path, chunks: Mapping[str, int] | None) -> xr.DataTree:
+    """Verify a result folder; read it into memory, or with `chunks` leave the file open, its arrays to be read by Dask."""
     manifest = _verified(folder)
     file = folder / RESULT_FILE
     try:
-        with xr.open_datatree(file, engine="h5netcdf") as lazily:
-            tree = lazily.load()
+        if chunks is None:
+            with xr.open_datatree(file, engine="h5netcdf") as lazily:
+                tree = lazily.load()
+        else:
+            tree = xr.open_datatree(file, engine="h5netcdf", chunks=chunks)
     except (OSError, ValueError, KeyError) as error:
         raise _error(f"the file cannot be read: {error}", at=file) from error
     for key in ("run_id", "numbers_digest"):
@@ -601,21 +631,24 @@ def open_result(path: str | os.PathLike[str]) -> xr.DataTree:
 def list_results(folder: str | os.PathLike[str] = "results") -> list[ResultRecord]:
     """Return a record of every result in a results folder, by name and then by time of creation; each is verified in full.
 
-    A folder counts as a result where it bears a run id; others, and unfinished ones, are passed over. An absent folder holds none.
+    A folder counts as a result where it bears a run id, and as partial where it is what an interrupted run left and there is no result
+    beside it; others are passed over. An absent folder holds none.
     Raises ResultError where `folder` is a file or cannot be read.
     """
     root = Path(folder)
     try:
-        found = [
+        entries = [
             entry
             for named in (sorted(root.iterdir()) if root.exists() else [])
             if _NAME.fullmatch(named.name) and named.is_dir()
             for entry in sorted(named.iterdir())
-            if _RUN_ID.fullmatch(entry.name) and entry.is_dir()
+            if entry.is_dir()
         ]
     except OSError as error:
         raise _error(f"the folder cannot be read: {_reason(error)}", at=root) from error
-    records = []
+    found = [entry for entry in entries if _RUN_ID.fullmatch(entry.name)]
+    unfinished = [entry for entry in entries if _PARTIAL.fullmatch(entry.name)]
+    records = [_partial_record(entry) for entry in unfinished if entry.with_name(entry.name.removeprefix(".partial-")) not in found]
     for entry in found:
         damage = ""
         try:
@@ -640,6 +673,25 @@ def list_results(folder: str | os.PathLike[str] = "results") -> list[ResultRecor
             )
         )
     return sorted(records, key=lambda record: (record.name, record.created_at, record.run_id))
+
+
+def _partial_record(folder: Path) -> ResultRecord:
+    """Return what is known of an unfinished run: what its folder says of the scenario, and when something was last put there."""
+    question, draws, written = "", None, 0.0
+    with contextlib.suppress(OSError):
+        written = max(folder.stat().st_mtime, *(entry.stat().st_mtime for entry in folder.iterdir()))
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
+        document = tomllib.loads((folder / SCENARIO_FILE).read_text(encoding="utf-8"))
+        question, draws = str(document["question"]), int(document["run"]["draws"])
+    return ResultRecord(
+        folder=folder,
+        name=folder.parent.name,
+        run_id=folder.name.removeprefix(".partial-"),
+        question=question,
+        created_at=datetime.fromtimestamp(written, UTC).isoformat(timespec="seconds"),
+        draws=draws,
+        state="partial",
+    )
 
 
 def _netcdf(tree: xr.DataTree) -> memoryview:
