@@ -580,6 +580,13 @@ SCHEMA_REFUSES = {
     "df without t",
     "a row with a text for a count",
     "a row with an unknown key",
+    "a sweep without values",
+    "a sweep of one value",
+    "a sweep without a path",
+    "a dimension that is no name",
+    "a label twice",
+    "an unknown key of a sweep",
+    "one sweep table",
     "varies_by without correlation",
     "correlation without varies_by",
 }

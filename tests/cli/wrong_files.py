@@ -289,6 +289,70 @@ CASES: tuple[WrongFiles, ...] = (
         "pill_share[pill]",
         "not used",
     ),
+    # [[sweep]]
+    *(
+        wrong(name, "[groups]\n", f"[[sweep]]\n{lines}\n\n[groups]\n", *fragments)
+        for name, lines, *fragments in (
+            (
+                "a sweep of nothing",
+                'dim = "rho"\n§path = "correlation.border.value"\nvalues = [0]',
+                "there is no path",
+                '"correlation.borders.value"',
+            ),
+            ("a sweep of a label", 'dim = "q"\n§path = "question"\nvalues = ["a"]', '"question" cannot be swept', "with --set"),
+            ("a sweep without values", 'dim = "rho"\npath = "correlation.borders.value"\n§values = []', "at least one value"),
+            (
+                "a sweep of one value",
+                'dim = "rho"\npath = "correlation.borders.value"\n§values = 0.5',
+                "at least one value",
+                "values = [0.0, 0.5]",
+            ),
+            ("a sweep without a path", 'dim = "rho"\nvalues = [0]', "scenario.toml:14: ", "path is missing"),
+            ("a value twice", 'dim = "rho"\npath = "correlation.borders.value"\nvalues = [0, 0.5, §0.0]', "0.0 stands in place 1 too"),
+            ("a dimension of the layout", '§dim = "period"\npath = "run.seed"\nvalues = [1]', "the layout of results has a name like this"),
+            ("a dimension that is no name", '§dim = "my rho"\npath = "run.seed"\nvalues = [1]', "a letter and up to 59", 'Write "my_rho"'),
+            (
+                "tables without labels",
+                'dim = "law"\npath = "parameter.pill_share.distribution"\nvalues = [{ kind = "constant", value = 0.5 }]',
+                "labels is missing",
+                "Add labels",
+            ),
+            (
+                "too few labels",
+                'dim = "s"\npath = "run.seed"\nvalues = [1, 2]\n§labels = ["one"]',
+                "1 labels for 2 values",
+                "each value has one",
+            ),
+            ("a label twice", 'dim = "s"\npath = "run.seed"\nvalues = [1, 2]\n§labels = ["a", "a"]', "stands twice"),
+            (
+                "a value wrong in one case",
+                'dim = "rho"\npath = "correlation.borders.value"\nvalues = [0, §2]',
+                "rho = 2: value = 2; it must be <= 1",
+            ),
+            (
+                "a value that contradicts in one case",
+                'dim = "alike"\npath = "parameter.detection_rate[east].correlation"\nvalues = [0.5, -1.0]',
+                "alike = -1.0: ",
+                "borders",
+            ),
+            ("an infinite value", 'dim = "a"\npath = "model.event_prior"\nvalues = [0.5, §inf]', "only model.load_truncation may be inf"),
+            ("an unknown key of a sweep", 'dim = "s"\npath = "run.seed"\nvalues = [1]\n§label = ["a"]', "unknown key label", '"labels"'),
+        )
+    ),
+    wrong(
+        "a dimension twice",
+        "[groups]\n",
+        '[[sweep]]\ndim = "s"\npath = "run.seed"\nvalues = [1]\n[[sweep]]\n§dim = "s"\npath = "run.draws"\nvalues = [1]\n[groups]\n',
+        "is that of sweep[1] too",
+    ),
+    wrong(
+        "an entry swept twice",
+        "[groups]\n",
+        '[[sweep]]\ndim = "m"\npath = "parameter.detection_rate[west].distribution.mean"\nvalues = [0.1]\n[[sweep]]\ndim = "law"\n'
+        '§path = "parameter.detection_rate[west].distribution"\nvalues = [0.1]\n[groups]\n',
+        "varies what sweep[1] varies",
+    ),
+    wrong("one sweep table", "[groups]\n", '[sweep]\ndim = "s"\n[groups]\n', "Write [[sweep]]"),
     # evidence tables
     instead("an empty table", "", "is empty", file="table.csv"),
     instead("a table without rows", TABLE.splitlines()[0] + "\n", "no rows", file="table.csv"),
