@@ -373,7 +373,8 @@ def _coordinates(scenario: Scenario, table: _Table) -> dict[str, Coordinate]:
     for sweep in scenario.sweeps:
         is_number = all(not isinstance(label, str) for label in sweep.labels)
         about = {"units": "1", "long_name": f"{sweep.path}, in its own unit"} if is_number else {"long_name": sweep.path}
-        wide = is_number and max(sweep.labels) > np.iinfo(np.int64).max and all(isinstance(label, int) for label in sweep.labels)
+        whole = [label for label in sweep.labels if isinstance(label, int)]
+        wide = len(whole) == len(sweep.labels) and max(whole) > np.iinfo(np.int64).max
         swept[sweep.dim] = (sweep.dim, np.array(sweep.labels, dtype=np.uint64 if wide else None), about)
     return {
         **swept,
