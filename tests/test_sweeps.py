@@ -109,8 +109,8 @@ def test_cases_with_other_needs_draw_the_same_numbers_under_one_map_of_dimension
     shared = shared_uniforms(needs)
     for case, own in zip(scenario.cases, needs, strict=True):
         names = compile_model(case, shared).slot_names
-        assert names == (*shared.inputs, *shared.compound, *shared.betas)
-        assert {*own.inputs, *own.compound, *own.betas} <= set(names)
+        assert names == (*shared.inputs, *shared.compound, *shared.plain)
+        assert {*own.inputs, *own.compound, *own.plain} <= set(names)
     assert shared_uniforms([needs[0]]) == needs[0]
     tree = results.run(scenario, threads=1)
     dimension = tree["diagnostics"]["sobol_dimension"]
