@@ -444,11 +444,14 @@ def _load_all(paths: Sequence[Path], overrides: Mapping[str, Any]) -> dict[Path,
 
 def _is_source_of(path: Path, others: Sequence[Path]) -> bool:
     """Return whether another file of the command names this one as its sources."""
+    from .toml_file import read_toml  # with guards: these files may be hostile
+
     for other in others:
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
-            document = tomllib.loads(other.read_text(encoding="utf-8"))
-            if (other.parent / document["evidence"]["sources"]).resolve() == path.resolve():
-                return True
+        with contextlib.suppress(SimError, OSError, ValueError, KeyError, TypeError):
+            if other != path:
+                named = read_toml(other, "a scenario").document["evidence"]["sources"]
+                if (other.parent / named).resolve() == path.resolve():
+                    return True
     return False
 
 
