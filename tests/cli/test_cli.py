@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 
@@ -24,7 +27,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_results import make_run
 
-from sim import cbp, results
+from sim import cbp, cli, results
 from sim.cli import format_number, main
 from sim.errors import SimError
 from sim.matching import match
@@ -327,6 +330,150 @@ def test_dry_run_shows_the_plan_and_writes_nothing(scenario: Path, tmp_path: Pat
     assert Path(outcome.stdout.strip()).is_dir()
 
 
+SWEEP = """
+[[sweep]]
+dim = "rho"
+path = "correlation.borders.value"
+values = [0.0, 0.5]
+[[sweep]]
+dim = "prior"
+path = "model.event_prior"
+values = [0.5, 1.0]
+"""
+
+
+def test_dry_run_of_sweeps_counts_cases_and_blocks_and_estimates_the_time(scenario: Path, tmp_path: Path) -> None:
+    scenario.write_text(scenario.read_text(encoding="utf-8") + SWEEP, encoding="utf-8")
+    common = ("run", scenario, "--results", tmp_path / "results", "--draws", "64", "--threads", "1")
+    before = everything_below(tmp_path)
+    outcome = sim(*common, "--dry-run")
+    plan = " ".join(outcome.stderr.split())
+    assert "rho: 0.0, 0.5 (correlation.borders.value)" in plan
+    for words in ("cases 4;", "in all 256 draws in 64 blocks", "done nothing", "by a pilot of the first case"):
+        assert words in plan
+    assert re.search(r"time about \d+ (s|min)", plan)
+    assert everything_below(tmp_path) == before
+    made = sim(*common)
+    assert (made.exit_code, made.stdout) == (0, outcome.stdout)
+    lines = [line.split()[:5] for line in made.stderr.splitlines()]
+    assert ["0.5", "1", "all-borders", "(group)", "FY2024"] in lines
+    assert "256 draws in" in made.stderr
+    assert "done all" in " ".join(sim(*common, "--dry-run").stderr.split())
+    shown = sim("show", made.stdout.strip(), "--quantity", "n_missed")
+    assert shown.stdout.splitlines()[2].split()[:4] == ["rho", "prior", "corridor", "period"]
+    assert "64 draws asked in each of 4 cases" in sim("validate", scenario).stdout.replace("4,096", "64")
+
+
+def test_a_long_table_of_cases_is_cut(scenario: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "MOST_ROWS", 5)
+    scenario.write_text(scenario.read_text(encoding="utf-8") + SWEEP, encoding="utf-8")
+    outcome = sim("run", scenario, "--results", tmp_path / "results", "--draws", "16", "--threads", "1")
+    assert "The first 5 of 24 rows" in outcome.stderr
+
+
+def test_set_fixes_a_sweep_and_says_so(scenario: Path, tmp_path: Path, engine: list[Scenario]) -> None:
+    scenario.write_text(scenario.read_text(encoding="utf-8") + SWEEP, encoding="utf-8")
+    outcome = sim("run", scenario, "--results", tmp_path, "--set", "correlation.borders.value=0.1", "--set", "model.event_prior=1.0")
+    assert engine[0].cases == ()
+    assert "--set fixes model.event_prior, so it is not swept" in outcome.stderr
+
+
+def test_sources_between_scenarios_are_passed_over(scenario: Path, tmp_path: Path, engine: list[Scenario]) -> None:
+    outcome = sim("run", *sorted(scenario.parent.glob("*.toml")), "--results", tmp_path / "results", "-q")
+    assert (outcome.exit_code, len(outcome.stdout.splitlines())) == (0, 1)
+    assert "sources.toml holds the sources of other scenarios here; passed over" in outcome.stderr
+    assert sim("run", scenario.parent / "sources.toml").exit_code == 2
+
+
+def test_a_batch_goes_on_reports_at_the_end_and_does_nothing_twice(scenario: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("first-borders", "broken-borders", "full-borders", "odd-borders", "last-borders")
+    for name in names:
+        text = scenario.read_text(encoding="utf-8").replace("two-borders", name)
+        scenario.with_name(f"{name}.toml").write_text(text, encoding="utf-8")
+    faults = {"broken-borders": SimError("not a number"), "full-borders": MemoryError(), "odd-borders": ZeroDivisionError("a bug")}
+    ran: list[str] = []
+
+    def run(scenario: Scenario, **_: object) -> xr.DataTree:
+        ran.append(scenario.name)
+        if scenario.name in faults:
+            raise faults[scenario.name]
+        return synthetic(scenario)
+
+    monkeypatch.setattr(results, "run", run)
+    command = ["run", *(str(scenario.with_name(f"{name}.toml")) for name in names), "--results", str(tmp_path / "results")]
+    first = CliRunner().invoke(main, command, prog_name="sim")
+    assert isinstance(first.exception, ZeroDivisionError)  # ours to mend, and seen; after the others
+    assert ran == list(names)
+    assert [Path(line).parent.name for line in first.stdout.splitlines()] == ["first-borders", "last-borders"]
+    assert "3 of 5 scenarios failed: broken-borders, full-borders, odd-borders" in first.stderr.splitlines()
+    assert "full-borders failed: there is not enough memory" in first.stderr
+    faults.clear()
+    second = sim(*command)
+    assert (second.exit_code, ran[5:]) == (0, ["broken-borders", "full-borders", "odd-borders"])
+    assert len(second.stdout.splitlines()) == 5
+
+
+def test_tolerance_and_engine_are_checked(scenario: Path, tmp_path: Path, engine: list[Scenario]) -> None:
+    common = ("run", scenario, "--results", tmp_path / "results")
+    assert "add --engine dask" in sim(*common, "--scheduler", "tcp://127.0.0.1:1").stderr
+    assert sim(*common, "--tolerance", "0").exit_code == 2
+    assert sim(*common, "--engine", "spark").exit_code == 2
+    assert engine == []
+
+
+# ------------------------------------------------------------------------------------------------------------------ progress
+
+
+def talkative(scenario: Scenario, progress: Callable[[int, int], None] | None = None, **_: object) -> xr.DataTree:
+    """Stand in for the engine: report a run of 1,000 draws, from 200 that an earlier run had made."""
+    for done in (200, 600, 1000):
+        time.sleep(0.02)
+        if progress is not None:
+            progress(done, 1000)
+    return synthetic(scenario)
+
+
+def test_lines_come_slowly_where_no_terminal_is_listening(scenario: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(results, "run", talkative)
+    other = scenario.with_name("other.toml")
+    other.write_text(scenario.read_text(encoding="utf-8").replace("two-borders", "other-borders"), encoding="utf-8")
+    assert "% of 1,000" not in sim("run", scenario, "--results", tmp_path / "a").stderr  # it takes less than half a minute
+    monkeypatch.setattr(cli, "PLAIN_SECONDS", 0.0)
+    assert sim("run", scenario, "--results", tmp_path / "b", "--quiet").stderr == ""
+    said = sim("run", scenario, other, "--results", tmp_path / "c").stderr
+    lines = [line for line in said.splitlines() if "% of 1,000" in line]
+    assert lines[0] == "two-borders: 20% of 1,000 draws, 0 draws a second, time left unknown; scenario 1 of 2, in all 1 s left"
+    assert re.fullmatch(r"other-borders: 60% of 1,000 draws, [\d,]+ draws a second, 1 s left; scenario 2 of 2, in all 1 s left", lines[4])
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals")
+def test_a_terminal_shows_one_bar_for_the_scenario_and_one_for_the_batch(scenario: Path, tmp_path: Path) -> None:
+    import pty
+
+    other = scenario.with_name("other.toml")
+    other.write_text(scenario.read_text(encoding="utf-8").replace("two-borders", "other-borders"), encoding="utf-8")
+    code = "from cli.test_cli import talkative\nfrom sim import cli, results\nresults.run = talkative\ncli.main(prog_name='sim')"
+    ours, theirs = pty.openpty()
+    with spawn("run", scenario, other, "--results", tmp_path / "results", code=code, stderr=theirs) as process:
+        os.close(theirs)
+        seen = b""
+        with contextlib.suppress(OSError):  # how a terminal says that nobody writes to it any more
+            while part := os.read(ours, 65536):
+                seen += part
+        out, _ = process.communicate(timeout=120)
+    os.close(ours)
+    text = seen.decode()
+    assert process.returncode == 0, text
+    for words in ("two-borders", "other-borders", "scenario 2 of 2", "draws a second", "left"):
+        assert words in text
+    assert [Path(line).parent.name for line in out.splitlines()] == ["two-borders", "other-borders"]
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(0.2, "1 s"), (119, "119 s"), (121, "2 min"), (7300, "2 h"), (864_000, "10 days")])
+def test_durations_are_for_people(seconds: float, said: str) -> None:
+    assert cli._duration(seconds) == said
+
+
 # ------------------------------------------------------------------------------------------------------------------ the others
 
 
@@ -405,6 +552,22 @@ def test_list(made: Path, tmp_path: Path) -> None:
     assert "damaged" in lines["0123456789ab"]
     assert "result.nc: the file is missing" in outcome.stderr
     assert "no results" in sim("list", tmp_path / "nowhere").stderr
+
+
+def test_list_shows_what_an_interrupted_run_left(made: Path, scenario: Path, tmp_path: Path) -> None:
+    """Partials beside a finished result are of no interest; those of another run are, with what its scenario says."""
+    (made.parent / f".partial-{made.name}").mkdir()
+    left = made.parent / ".partial-0123456789ab"
+    left.mkdir()
+    loaded = load_scenario(scenario, overrides={"run.draws": 777})
+    tell = results._leaving_word(loaded, left, None)
+    tell(1, 777)
+    lines = [line for line in sim("list", tmp_path / "results").stdout.splitlines() if "two-borders" in line]
+    assert len(lines) == 2
+    (line,) = (line for line in lines if "partial" in line)
+    assert all(word in line.split() for word in ("0123456789ab", "777", "much?"))
+    (left / "scenario.toml").write_text("broken = ", encoding="utf-8")
+    assert "–" in next(line for line in sim("list", tmp_path / "results").stdout.splitlines() if "partial" in line)
 
 
 def test_schema() -> None:
