@@ -7,7 +7,6 @@ import itertools
 import json
 import math
 import os
-import shutil
 import sys
 import time
 import tomllib
@@ -283,10 +282,8 @@ def _executor(engine: str, scheduler: str | None, threads: int | None) -> Iterat
     if engine == "local":
         yield {}
         return
-    try:
-        from . import engines  # type: ignore[attr-defined,unused-ignore]
-    except ImportError as error:
-        raise SimError("the engine dask is not installed") from error
+    from . import engines
+
     with engines.dask(scheduler, threads) as executor:
         yield {"executor": executor}
 
@@ -295,7 +292,7 @@ def _run_one(
     scenario: Scenario, folder: Path, batch: _Batch, threads: int | None, options: Mapping[str, Any]
 ) -> tuple[Path, xr.DataTree, str]:
     """Return the folder of a scenario's result, the result, and what to say if it was there before."""
-    from . import results
+    from . import partials, results
 
     final = folder / scenario.name / results.run_id(scenario)
     if final.exists():
@@ -304,7 +301,7 @@ def _run_one(
     with batch.progress(scenario.name) as progress, _telling_of_compiling(batch.quiet):
         tree = results.run(scenario, threads=threads, progress=progress, partials=unfinished, **options)
     final = results.save_result(tree, folder)
-    shutil.rmtree(unfinished, ignore_errors=True)
+    partials.remove(unfinished)
     return final, tree, ""
 
 
@@ -483,7 +480,7 @@ def _print_plan(scenario: Scenario, final: Path, unfinished: Path, threads: int 
     from .runner import BLOCK, plan
 
     matched, _ = match(scenario.runs[0])
-    planned = [plan(case.draws, case.seed, case.sampler) for case in scenario.runs]
+    planned = [plan(case.draws, case.seed, case.sampler, case.tolerance) for case in scenario.runs]
     blocks = sum(one.replicates * -(-one.points // BLOCK) for one in planned)
     first = planned[0]
     done, what = _done(final, unfinished)
@@ -499,6 +496,7 @@ def _print_plan(scenario: Scenario, final: Path, unfinished: Path, threads: int 
         ("parameter draws", f"{len(matched.parameter_draws)} from {len(scenario.parameters)} blocks"),
         ("size of loads", _load_law(scenario.document["model"], scenario.document.get("sweep", []))),
         ("draws", f"{scenario.draws:,} asked, {first.draws:,} used: {first.replicates} x {first.points:,} ({scenario.sampler})"),
+        *([("tolerance", f"{scenario.tolerance:g}: more draws where it takes them")] if scenario.tolerance is not None else []),
         ("draws kept", f"{scenario.keep_draws:,}"),
         ("seed", str(scenario.seed)),
         ("in all", f"{planned_draws(scenario):,} draws in {blocks:,} blocks"),

@@ -27,6 +27,7 @@ from .engines import Executor
 from .errors import Problem, ResultError, SimError
 from .evidence import FORMS, period_days
 from .model import DIAGNOSTICS, compile_model, shared_uniforms, uniforms
+from .partials import beside
 from .records import PARAMETERS, QUANTITIES, RESULT_FORMS, Scenario
 from .runner import METHOD_VERSION, MOST_STAGES_MORE, Plan, Run, plan, simulate
 from .tree import LAYOUT_VERSION, LIBRARY, Answer, Coordinate, Variable, assemble, common_groups, exact_quantiles, numbers_digest, one_group
@@ -83,7 +84,7 @@ def run_id(scenario: Scenario) -> str:
 
 def partials_folder(folder: str | os.PathLike[str], scenario: Scenario) -> Path:
     """Return where what is done of a run is kept until it is finished: hidden, beside the folder of its result."""
-    return Path(folder) / scenario.name / f".partial-{run_id(scenario)}"
+    return beside(Path(folder) / scenario.name / run_id(scenario))
 
 
 # ------------------------------------------------------------------------------------------------------------------ run to tree
@@ -181,7 +182,7 @@ def _outcomes(
 
 def planned_draws(scenario: Scenario) -> int:
     """Return how many draws all cases of a scenario will use; with a tolerance, before it asks for more."""
-    return sum(plan(case.draws, case.seed, case.sampler).draws for case in scenario.runs)
+    return sum(plan(case.draws, case.seed, case.sampler, case.tolerance).draws for case in scenario.runs)
 
 
 def estimated_seconds(scenario: Scenario, threads: int | None = None) -> float:
@@ -192,7 +193,7 @@ def estimated_seconds(scenario: Scenario, threads: int | None = None) -> float:
     shared = shared_uniforms(map(uniforms, scenario.cases)) if scenario.cases else None
     seconds = {}
     for draws in (_PILOT_DRAWS[0], *_PILOT_DRAWS):
-        case = replace(scenario.runs[0], draws=draws, keep_draws=0)
+        case = replace(scenario.runs[0], draws=draws, keep_draws=0, tolerance=None)
         begin = time.perf_counter()
         simulate(compile_model(case, shared), threads=threads)
         seconds[draws] = time.perf_counter() - begin
