@@ -192,6 +192,12 @@ def uniforms(scenario: Scenario) -> Uniforms:
     return _strata(scenario, matched, dict.fromkeys(_DEFAULTS, 0), needed)[1]
 
 
+def labels_of(scenario: Scenario) -> tuple[tuple[ParameterDraw, ...], dict[tuple[str, str, str], float]]:
+    """Return the parameter draws and the seized gross kg of a scenario, as `compile_model` does, without a table."""
+    matched, _ = match(scenario)
+    return matched.parameter_draws, {stratum.key: _gross_kg(stratum) for stratum in matched.strata}
+
+
 def shared_uniforms(each: Iterable[Uniforms]) -> Uniforms:
     """Return what several models need together: with one map to dimensions all draw the same numbers under the same names."""
     inputs, compound, plain = set[str](), set[str](), set[str]()

@@ -226,34 +226,36 @@ class Store:
         digest = packed[len(_MAGIC) : len(_MAGIC) + 6].hex()
         name = f"{part.replicate:05d}-{min(first for first, _ in part.covers):015d}-{digest}{_SUFFIX}"
         try:
-            self._write(name, packed)
+            write_whole(self._folder, name, packed)
         except OSError as error:
             with contextlib.suppress(OSError):
                 self._folder.rmdir()  # refused where there is anything in it
-            raise ResultError([_unwritable(self._folder, error, len(packed))]) from error
+            raise ResultError([unwritable(self._folder, error, len(packed))]) from error
         cost = time.perf_counter() - begin
         with self._lock:
             self._spent += cost - self._cost
             self._cost = cost
 
-    def _write(self, name: str, packed: bytes) -> None:
-        for attempt in range(1, _ATTEMPTS + 1):
-            hidden = self._folder / f".{secrets.token_hex(8)}.tmp"
-            try:
-                self._folder.mkdir(parents=True, exist_ok=True)
-                with open(hidden, "xb") as file:
-                    file.write(packed)
-                    file.flush()
-                    os.fsync(file.fileno())
-                os.replace(hidden, self._folder / name)
-                return
-            except FileNotFoundError:  # another process finished this case and removed the folder
-                if attempt == _ATTEMPTS:
-                    raise
-            except BaseException:
-                with contextlib.suppress(OSError):
-                    hidden.unlink()
+
+def write_whole(folder: Path, name: str, packed: bytes) -> None:
+    """Write a file under a hidden name, flush it and give it its own; a folder that is not there, or not any more, is made."""
+    for attempt in range(1, _ATTEMPTS + 1):
+        hidden = folder / f".{secrets.token_hex(8)}.tmp"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with open(hidden, "xb") as file:
+                file.write(packed)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(hidden, folder / name)
+            return
+        except FileNotFoundError:  # another process finished this case and removed the folder
+            if attempt == _ATTEMPTS:
                 raise
+        except BaseException:
+            with contextlib.suppress(OSError):
+                hidden.unlink()
+            raise
 
 
 def _reason(error: OSError) -> str:
@@ -265,7 +267,7 @@ def _unreadable(path: Path, error: OSError) -> Problem:
     return Problem(file=str(path), came=came, allowed="they are what an earlier run left", advice="Make them readable, or delete them")
 
 
-def _unwritable(folder: Path, error: OSError, size: int) -> Problem:
+def unwritable(folder: Path, error: OSError, size: int) -> Problem:
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     first = f"Free {max(size / 1e6, 0.1):.1f} MB or more" if full else "Make the folder writable"
     came = f"a partial summary cannot be written: {_reason(error)}"

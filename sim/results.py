@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import hashlib
 import json
 import os
@@ -13,7 +14,7 @@ import shutil
 import time
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +27,8 @@ from .dependence import ParameterDraw
 from .engines import Executor
 from .errors import Problem, ResultError, SimError
 from .evidence import FORMS, period_days
-from .model import DIAGNOSTICS, compile_model, shared_uniforms, uniforms
+from .finished import Finished
+from .model import DIAGNOSTICS, Model, compile_model, labels_of, shared_uniforms, uniforms
 from .partials import beside
 from .records import PARAMETERS, QUANTITIES, RESULT_FORMS, Scenario
 from .runner import METHOD_VERSION, MOST_STAGES_MORE, Plan, Run, plan, simulate
@@ -156,28 +158,74 @@ def _outcomes(
     scenario: Scenario, threads: int | None, progress: Callable[[int, int], None] | None, partials: Path | None, executor: Executor | None
 ) -> Iterator[Outcome]:
     """Run every case, one after another; the next is compiled meanwhile."""
+    cases = scenario.runs
+    planned = [plan(case.draws, case.seed, case.sampler, case.tolerance).draws for case in cases]
+    before, ahead = 0, sum(planned)  # draws of the cases before, and of this and those to come
+    store = None
+    done: dict[int, Run] = {}
+    if partials is not None and scenario.cases:
+        store = Finished(partials, run_id(scenario), functools.partial(_case_folder, partials))
+        done = store.read()
     shared = shared_uniforms(map(uniforms, scenario.cases)) if scenario.cases else None
-    ahead = [plan(case.draws, case.seed, case.sampler, case.tolerance).draws for case in scenario.runs]  # of the cases to come
-    before = 0
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        following = pool.submit(compile_model, scenario.runs[0], shared)
-        for number, case in enumerate(scenario.runs):
-            model = following.result()
-            if number + 1 < len(scenario.runs):
-                following = pool.submit(compile_model, scenario.runs[number + 1], shared)
-            folder = partials / f"case-{number:06d}" if partials is not None and scenario.cases else partials
-            rest = sum(ahead[number + 1 :])
-            report = None if progress is None else _after(progress, before, rest)
-            try:
-                outcome = simulate(model, threads=threads, progress=report, partials=folder, executor=executor)
-            except SimError as error:
-                if not scenario.cases:
-                    raise
-                raise type(error)(
-                    [replace(problem, came=f"{_name(scenario, number)}: {problem.came}") for problem in error.problems]
-                ) from error
+    to_do = iter([number for number in range(len(cases)) if number not in done])
+    with ThreadPoolExecutor(max_workers=1) as pool, _flushed(store):
+
+        def compile_next() -> Future[Model] | None:
+            number = next(to_do, None)
+            return None if number is None else pool.submit(compile_model, cases[number], shared)
+
+        following = compile_next()
+        for number, case in enumerate(cases):
+            ahead -= planned[number]
+            about: tuple[Sequence[ParameterDraw], Mapping[tuple[str, str, str], float]] | None = None
+            if number in done:
+                outcome = done.pop(number)
+            else:
+                assert following is not None
+                model = following.result()
+                following = compile_next()
+                report = None if progress is None else _after(progress, before, ahead)
+                folder = _case_folder(partials, number) if partials is not None and scenario.cases else partials
+                try:
+                    outcome = simulate(model, threads=threads, progress=report, partials=folder, executor=executor)
+                except SimError as error:
+                    if not scenario.cases:
+                        raise
+                    named = [replace(problem, came=f"{_name(scenario, number)}: {problem.came}") for problem in error.problems]
+                    raise type(error)(named) from error
+                about = model.parameter_draws, model.seized_gross_kg
+                if store is not None:
+                    store.keep(number, outcome)
             before += outcome.draws
-            yield Outcome(scenario=case, run=outcome, parameter_draws=model.parameter_draws, seized_gross_kg=model.seized_gross_kg)
+            parameter_draws, seized_gross_kg = about or labels_of(case)
+            yield Outcome(scenario=case, run=outcome, parameter_draws=parameter_draws, seized_gross_kg=seized_gross_kg)
+
+
+def _case_folder(partials: Path, number: int) -> Path:
+    return partials / f"case-{number:06d}"
+
+
+@contextlib.contextmanager
+def _flushed(store: Finished | None) -> Iterator[None]:
+    """Write what is finished where a run is stopped; what stopped it is what is told."""
+    try:
+        yield
+    except BaseException:
+        if store is not None:
+            with contextlib.suppress(ResultError):
+                store.flush()
+        raise
+
+
+def _after(progress: Callable[[int, int], None], before: int, rest: int) -> Callable[[int, int], None]:
+    """Return the progress of one case, told as that of all of them: `before` draws are made, `rest` follow it."""
+    return lambda done, total: progress(before + done, before + total + rest)
+
+
+def _name(scenario: Scenario, number: int) -> str:
+    """Name a case by its labels."""
+    indices = np.unravel_index(number, [len(sweep.labels) for sweep in scenario.sweeps])
+    return ", ".join(f"{sweep.dim} = {sweep.labels[index]}" for sweep, index in zip(scenario.sweeps, indices, strict=True))
 
 
 def planned_draws(scenario: Scenario) -> int:
@@ -200,17 +248,6 @@ def estimated_seconds(scenario: Scenario, threads: int | None = None) -> float:
     few, many = _PILOT_DRAWS
     each = max(seconds[many] - seconds[few], 0.0) / (many - few)
     return max(seconds[few] - few * each, 0.0) * len(scenario.runs) + each * planned_draws(scenario)
-
-
-def _after(progress: Callable[[int, int], None], before: int, rest: int) -> Callable[[int, int], None]:
-    """Return the progress of one case, told as that of all of them: `before` draws are made, `rest` follow it."""
-    return lambda done, total: progress(before + done, before + total + rest)
-
-
-def _name(scenario: Scenario, number: int) -> str:
-    """Name a case by its labels."""
-    indices = np.unravel_index(number, [len(sweep.labels) for sweep in scenario.sweeps])
-    return ", ".join(f"{sweep.dim} = {sweep.labels[index]}" for sweep, index in zip(scenario.sweeps, indices, strict=True))
 
 
 def to_tree(

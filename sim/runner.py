@@ -250,7 +250,7 @@ class _Work:
     @functools.cached_property
     def belongs(self) -> str:
         """A hash of all that a part depends on but its task; made where it is computed, so that other kernels there show."""
-        digest = hashlib.sha256(f"{METHOD_VERSION} {_kernels_digest()} {self._sources.identity()} {self._identity}".encode())
+        digest = hashlib.sha256(f"{METHOD_VERSION} {kernels_digest()} {self._sources.identity()} {self._identity}".encode())
         for array in self.layout:
             digest.update(array.tobytes())
         return digest.hexdigest()
@@ -298,7 +298,7 @@ class _Work:
 
 
 @functools.cache
-def _kernels_digest() -> str:
+def kernels_digest() -> str:
     """Hash the sources of the kernels: what an older release left, or a worker with another one returns, does not belong."""
     digest = hashlib.sha256()
     for source in sorted((Path(__file__).parent / "kernels").glob("*.py")):

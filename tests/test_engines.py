@@ -160,7 +160,7 @@ def test_an_error_on_a_worker_is_raised_here(engine, workers, error):
 
 
 def test_a_worker_with_other_kernels_is_refused(engine, workers, monkeypatch):
-    monkeypatch.setattr(runner, "_kernels_digest", lambda: "of another release")
+    monkeypatch.setattr(runner, "kernels_digest", lambda: "of another release")
     with pytest.raises(SimError, match="the same version of borderflow-sim"):
         runner.estimate(engine, PLAN, executor=workers)
 

@@ -174,7 +174,7 @@ def test_another_scenario_seed_sampler_or_version_does_not_belong(engine, monkey
         one_part(engine, plan=PLANS["sobol"])[0],
         runner._Work(engine, PLANS["philox"], work.layout._replace(centre=work.layout.centre + 1.0), "this"),
     ]
-    for name, changed in (("METHOD_VERSION", runner.METHOD_VERSION + 1), ("_kernels_digest", lambda: "of other kernels")):
+    for name, changed in (("METHOD_VERSION", runner.METHOD_VERSION + 1), ("kernels_digest", lambda: "of other kernels")):
         with monkeypatch.context() as patch:
             patch.setattr(runner, name, changed)
             others.append(one_part(engine)[0])

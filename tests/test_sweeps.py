@@ -18,7 +18,7 @@ from cli.wrong_files import SCENARIO, VALID, WrongFiles
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim import results
+from sim import finished, partials, results
 from sim import scenario as edge
 from sim.errors import Problem, ScenarioError, SimError
 from sim.model import compile_model, shared_uniforms, uniforms
@@ -213,6 +213,61 @@ def test_a_case_that_fails_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(results, "simulate", fail)
     with pytest.raises(SimError, match=r"^mean = 0\.2, law = lognormal: flow_pure_kg is not a number\.$"):
         results.run(edge.with_run(scenario, draws=16), threads=1)
+
+
+# --- going on -------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fault", ["none", "a bit", "half a file", "another run"])
+def test_an_interrupted_sweep_goes_on_to_the_same_bits(fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Interrupted in its sixth case of eight; what was finished is taken up unless it is damaged or of another run."""
+    monkeypatch.setattr(finished, "EVERY_SECONDS", 0.0)
+    scenario = edge.with_run(load(tmp_path, *OTHER_NEEDS, overrides={"run.keep_draws": 8}), draws=64)
+    expected = results.run(scenario, threads=1).attrs["numbers_digest"]
+    real, ran = results.simulate, list[Any]()
+
+    def simulate(model: Any, **options: Any) -> Any:
+        ran.append(model.scenario.document["case"])
+        if len(ran) == 6:
+            raise KeyboardInterrupt
+        return real(model, **options)
+
+    monkeypatch.setattr(results, "simulate", simulate)
+    folder = tmp_path / "partials"
+    with pytest.raises(KeyboardInterrupt):
+        results.run(scenario, threads=1, partials=folder)
+    files = sorted(folder.glob("*.cases"))
+    assert len(files) == 5
+    kept = files[2].read_bytes()
+    if fault == "a bit":
+        files[2].write_bytes(kept[:-9] + bytes([kept[-9] ^ 1]) + kept[-8:])
+    elif fault == "half a file":
+        files[2].write_bytes(kept[: len(kept) // 2])
+    elif fault == "another run":
+        files[2].write_bytes(finished._pack({2: finished._unpack(kept, belongs(scenario))[2]}, "another"))
+    tree = results.run(scenario, threads=1, partials=folder)
+    assert tree.attrs["numbers_digest"] == expected
+    assert len(ran) == 6 + 3 + (fault != "none")
+    assert results.run(scenario, threads=1, partials=folder).attrs["numbers_digest"] == expected
+    assert len(ran) == 9 + (fault != "none")  # now all were there
+
+
+def belongs(scenario: Scenario) -> str:
+    return finished.Finished(Path(), results.run_id(scenario), Path)._belongs
+
+
+def test_what_is_finished_is_not_kept_a_second_time_as_partials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(partials, "SHARE", 1e9)
+    scenario = edge.with_run(load(tmp_path, SAME_NEEDS[0]), draws=64)
+    store = tmp_path / "partials"
+    seen: list[list[str]] = []
+    monkeypatch.setattr(finished, "EVERY_SECONDS", 1e9)
+    results.run(scenario, threads=1, partials=store, progress=lambda done, total: seen.append(sorted(p.name for p in store.glob("*"))))
+    assert (store / "case-000000").is_dir()  # interrupted now, the first case would be taken from its own partials
+    monkeypatch.setattr(finished, "EVERY_SECONDS", 0.0)
+    results.run(scenario, threads=1, partials=store)
+    assert sorted(path.name for path in store.iterdir() if path.suffix == ".cases") == ["000000-000000.cases", "000001-000001.cases"]
+    assert not list(store.glob("case-*"))
 
 
 # --- the resolved scenario and its identity -------------------------------------------------------------------------------------------
