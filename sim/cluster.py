@@ -9,6 +9,7 @@ import contextlib
 import functools
 import logging
 import os
+import re
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -24,6 +25,7 @@ FAN_IN = 8  # parts that a worker merges at once
 MOST_TASKS = 256  # that one part may stand for when it comes back
 _TASKS_A_THREAD = 3  # under way: one at work, two waiting, so that no worker waits for the scheduler
 _CONNECT_SECONDS = 15
+_ADDRESS = re.compile(r"(tcp|tls|ucx|wss?)://[^\s/]+:\d+")
 
 
 class _Carrier(distributed.WorkerPlugin):
@@ -143,6 +145,9 @@ def _told() -> Iterator[None]:
 @contextlib.contextmanager
 def opened(scheduler: str | None, workers: int | None) -> Iterator[Cluster]:
     """Connect to a scheduler, or start one with worker processes on this machine; see `engines.dask`."""
+    if scheduler is not None and not _ADDRESS.fullmatch(scheduler):
+        came, allowed = f"{scheduler!r} is no address of a scheduler", "it is a protocol, a host and a port"
+        raise SimError([Problem(came=came, allowed=allowed, advice="Write tcp://host:8786, as `dask scheduler` prints it")])
     with contextlib.ExitStack() as stack:
         try:
             address: Any = scheduler

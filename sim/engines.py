@@ -78,9 +78,7 @@ class _Threads:
         n_threads = max(1, min(self._threads, len(tasks)))
         with ThreadPoolExecutor(max_workers=n_threads) as pool:
             try:
-                running = {
-                    pool.submit(run_bunches) for _ in range(n_threads)
-                }  # a future for each bunch would take a tenth of a millisecond
+                running = {pool.submit(run_bunches) for _ in range(n_threads)}  # a future for each bunch would take .1 ms
                 while running:
                     finished, running = wait(running, timeout=0.1, return_when=FIRST_COMPLETED)
                     for future in finished:
