@@ -235,7 +235,7 @@ def kills_at_steps(judge: Judge, root: Path, most: int, chance: random.Random) -
     os.close(write)
     chosen = [(at, where) for at in range(1, len(names) + 1) for where in ("before", "inside", "after")]
     if len(chosen) > most:  # half of them among the last ten steps, which write the result
-        late = chance.sample(chosen[-30:], most // 2)
+        late = chance.sample(chosen[-30:], min(most // 2, 30))
         chosen = chance.sample(chosen[:-30], most - len(late)) + late
     met = []
     for at, where in chosen:
