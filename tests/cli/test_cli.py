@@ -577,7 +577,7 @@ def test_schema() -> None:
 
 
 def test_compiling_is_told_of_once_and_never_under_quiet(scenario: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def run(asked: Scenario, threads: int | None = None, progress: object = None) -> xr.DataTree:
+    def run(asked: Scenario, **options: object) -> xr.DataTree:
         for module in modules:
 
             def kernel(x: float) -> float:
