@@ -98,8 +98,11 @@ def plan_layout(pilot: np.ndarray, origin_zero: bool = False) -> Layout:
     """
     # Few summaries at a time and two threads: fresh pages of memory cost more than the sorting of what is in them.
     chunks = [pilot[first : first + _AT_A_TIME] for first in range(0, max(len(pilot), 1), _AT_A_TIME)]
-    with ThreadPoolExecutor() as pool:
-        found = list(pool.map(lambda chunk: _plan_some(chunk, origin_zero), chunks))
+    if len(chunks) == 1:  # a small case, of which a sweep has thousands: starting a thread takes longer than the work
+        found = [_plan_some(chunks[0], origin_zero)]
+    else:
+        with ThreadPoolExecutor() as pool:
+            found = list(pool.map(lambda chunk: _plan_some(chunk, origin_zero), chunks))
     origin, centre, lowest, bins, signed, mode = (np.concatenate(parts) for parts in zip(*(columns for columns, _ in found), strict=True))
     zero = _FIRST_BIN + np.where(signed, bins, 0)
     segment = zero + bins + 2
