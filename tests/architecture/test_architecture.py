@@ -93,7 +93,9 @@ def test_an_arrow_that_points_up_is_caught(tmp_path: Path, path: str, line: str)
 
 def test_the_ground_floor_stands_on_numpy_scipy_and_numba_alone() -> None:
     imported = imported_by(*(ROOT / "sim" / "kernels").rglob("*.py"))
-    assert {name: files for name, files in imported.items() if name not in sys.stdlib_module_names | {"numpy", "scipy", "numba"}} == {}
+    allowed = sys.stdlib_module_names | {"numpy", "scipy", "numba"}
+    # cubics.py alone writes machine code of its own, in the terms of Numba's compiler
+    assert {name: files for name, files in imported.items() if name not in allowed} == {"llvmlite": {"cubics.py"}}
 
 
 def loaded_by(code: str) -> set[str]:
