@@ -202,21 +202,23 @@ class Judge:
 
 
 def kills_at_random(judge: Judge, root: Path, n: int, chance: random.Random) -> int:
-    """Kill runs at n random instants, several times in a row, and finish each in the end; return how many died before they were done."""
+    """Kill n runs at random instants, several times in a row, and finish each in the end; return how many runs that took."""
     begin = time.perf_counter()
     judge.finish(root / "undisturbed", "a run that nothing disturbs")
-    lasts = time.perf_counter() - begin
-    died = 0
+    longest = time.perf_counter() - begin
+    died = tried = 0
     folder = root / "random"
-    for number in range(n):
-        status = in_child(lambda: judge.run(folder), kill_after=chance.uniform(0.0, 1.1 * lasts))
+    while died < n:
+        tried += 1
+        status = in_child(lambda: judge.run(folder), kill_after=chance.uniform(0.0, longest))
         died += status == -signal.SIGKILL
-        judge.check(folder, f"killed at random instant {number}")
+        judge.check(folder, f"killed at random, {tried}")
         if status == 0 or chance.random() < 0.3:
-            judge.finish(folder, f"after random instant {number}")
+            judge.finish(folder, f"after a random instant, {tried}")
             shutil.rmtree(folder)
+        longest *= 1.05 if status else 0.9  # until about one run in three is done before it is killed
     judge.finish(folder, "after the last random instant")
-    return died
+    return tried
 
 
 def kills_at_steps(judge: Judge, root: Path, most: int, chance: random.Random) -> list[str]:
@@ -407,13 +409,14 @@ def main() -> None:
     begin = time.perf_counter()
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
-        died = kills_at_random(judge, root, asked.kills, chance) if asked.kills else 0
+        tried = kills_at_random(judge, root, asked.kills, chance) if asked.kills else 0
         met = kills_at_steps(judge, root, asked.steps, chance) if asked.steps else []
         refused = full_disks(judge, root, asked.full, chance)
         spoilt = damages(judge, root, asked.damages, chance)
         paired = pairs(judge, root, asked.pairs, chance)
     report = {
-        "died at random": died,
+        "killed at random": asked.kills,
+        "of": tried,
         "killed at steps": {step: met.count(step) for step in sorted(set(met))},
         "refused": refused,
         "partials damaged": spoilt,
