@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from .errors import EvidenceError, ResultError, ScenarioError, SimError
+from .errors import EvidenceError, Problem, ResultError, ScenarioError, SimError
 from .limits import MAX_DRAWS, MAX_SEED, MAX_THREADS
 
 if TYPE_CHECKING:
@@ -453,15 +453,18 @@ def _is_source_of(path: Path, others: Sequence[Path]) -> bool:
 
 
 def _check_folder(folder: Path) -> None:
-    """Refuse a folder that cannot be made or written before an hour of work is spent on what goes there."""
+    """Refuse a folder that cannot be made or written before an hour of work is spent on what goes there.
+
+    A file in its place is a slip on the command line (2); a folder without permission is a run that fails (1).
+    """
     try:
         standing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
         if not standing.is_dir():
             raise click.BadParameter(f"{standing} is a file, not a folder.", param_hint="--results")
-        if not os.access(standing, os.W_OK | os.X_OK):
-            raise click.BadParameter(f"{standing} may not be written.", param_hint="--results")
     except OSError as error:
         raise click.BadParameter(f"{folder} cannot be used: {error.strerror}.", param_hint="--results") from error
+    if not os.access(standing, os.W_OK | os.X_OK):
+        raise ResultError([Problem(came=f"{standing} may not be written", advice="give another folder by --results")])
 
 
 def _dry_run(scenario: Scenario, folder: Path, threads: int | None, quiet: bool) -> None:

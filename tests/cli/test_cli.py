@@ -727,3 +727,16 @@ def test_a_scenario_runs_from_the_shell_and_its_scenario_toml_gives_the_same_run
     with pytest.raises(FileExistsError):
         (tmp_path / "results").mkdir()
     assert save_result(tree, tmp_path / "results") == folder
+
+
+def test_a_folder_without_permission_fails_the_run_and_a_file_is_a_slip(
+    scenario: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path and may(path, mode))  # root may write anywhere
+    refused = sim("run", scenario, "--results", tmp_path / "locked")
+    assert refused.exit_code == 1
+    assert "may not be written" in refused.stderr
+    assert not (tmp_path / "locked").exists()
+    (tmp_path / "file").touch()
+    assert sim("run", scenario, "--results", tmp_path / "file").exit_code == 2
