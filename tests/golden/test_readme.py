@@ -34,3 +34,10 @@ def test_the_commands_are_one_line_each():
     commands = README.split("## Two commands")[1].split("## A result")[0].split("```sh\n")[1:]
     assert [len(command.split("```")[0].strip().splitlines()) for command in commands] == [1, 1]
     assert commands[1].split("```")[0].strip() in (ROOT / ".ci" / "run").read_text()
+
+
+def test_the_rows_on_speed_are_those_of_the_benches():
+    rows = [line for line in README.split("## Speed")[1].split("## More")[0].splitlines() if line.startswith("| ")]
+    measured = (ROOT / "benches" / "RESULTS.md").read_text().splitlines()
+    assert len(rows) > 20
+    assert [row for row in rows if row not in measured] == []
