@@ -139,12 +139,14 @@ class _Commands(click.Group):
             ctx.exit(RUN_FAILED)
 
 
-def _tell(text: str, *, err: bool = True) -> None:
-    """Print a line that may go unheard: where the reader of a pipe has gone, the work goes on."""
+def _tell(text: str, *, err: bool = True) -> bool:
+    """Print a line that may go unheard, and return whether it was heard: where the reader of a pipe has gone, the work goes on."""
     try:
         click.echo(text, err=err)
     except BrokenPipeError:
         _discard(sys.stderr if err else sys.stdout)
+        return False
+    return True
 
 
 def _discard(stream: TextIO) -> None:
@@ -250,6 +252,7 @@ def run(
     from . import results
 
     failed: list[str] = []
+    unheard = 0
     bug: Exception | None = None
     batch = _Batch(quiet=quiet, planned=[results.planned_draws(scenario) for scenario in checked])
     with _executor(engine, scheduler, threads) as options:
@@ -266,13 +269,17 @@ def run(
             else:
                 if not quiet:
                     _tell(f"{_summary(tree, prob=0.9, terminal=_is_terminal(sys.stderr))}\n\n{note or _pace(tree)}")
-                _tell(str(final), err=False)
+                unheard += not _tell(str(final), err=False)
             batch.next()
+    if unheard:
+        _tell(
+            f"Standard output was closed before the path of {unheard} of {len(checked)} results was printed; sim list {folder} shows them."
+        )
     if failed and len(checked) > 1:
         _tell(f"{len(failed)} of {len(checked)} scenarios failed: {', '.join(failed)}")
     if bug is not None:
         raise bug
-    if failed:
+    if failed or unheard:
         click.get_current_context().exit(RUN_FAILED)
 
 
@@ -658,7 +665,11 @@ def _telling_of_compiling(quiet: bool) -> contextlib.AbstractContextManager[None
     from .kernels.jit import cache_folder, when_compiling
 
     kept = "this once" if cache_folder() else "in every run, because no cache folder can be written"
-    return when_compiling(lambda: _tell(f"Compiling the kernels, {kept}: about half a minute."))
+
+    def tell() -> None:
+        _tell(f"Compiling the kernels, {kept}: about a minute.")
+
+    return when_compiling(tell)
 
 
 # ------------------------------------------------------------------------------------------------------------------ tables

@@ -690,6 +690,33 @@ cli.main(prog_name="sim")
     assert sorted(folder.name for folder in (tmp_path / "results").iterdir()) == ["first-borders", "third-borders"]
 
 
+def test_a_path_that_nobody_reads_is_an_error_of_one_line(scenario: Path, tmp_path: Path) -> None:
+    code = """
+import sys
+from cli.test_cli import synthetic
+from sim import cli, results
+def run(scenario, **_):
+    sys.stdin.readline()  # until the reader has gone
+    return synthetic(scenario)
+results.run = run
+cli.main(prog_name="sim")
+"""
+    with spawn("run", scenario, "--results", tmp_path / "results", "--quiet", code=code, stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        process.stdin.write("go\n")
+        process.stdin.close()
+        err = process.stderr.read()
+        process.wait(timeout=120)
+        process.stdin = process.stdout = None
+    assert process.returncode == 1
+    assert err.startswith("Standard output was closed before the path of 1 of 1 results was printed")
+    assert err.count("\n") == 1
+    assert len(list((tmp_path / "results").iterdir())) == 1
+
+
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 def test_ctrl_c_ends_with_status_130(scenario: Path, tmp_path: Path) -> None:
     """A real SIGINT in the middle of a run, here one that would take for ever."""
