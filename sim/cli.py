@@ -11,7 +11,7 @@ import sys
 import time
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from decimal import Decimal, InvalidOperation
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -756,7 +756,113 @@ def _summary(tree: xr.DataTree, prob: float, *, terminal: bool) -> str:
     header = (*swept, "corridor", "period", *numbers)
     rows = [(*place, gross[row][0], pure[row][0], *flow[row], *rate[row]) for row, place in enumerate(_places(tree))]
     question = str(tree.attrs["title"])
-    return "\n\n".join([question, _some_rows(header, rows, len(swept), terminal), *_caveats(tree)])
+    table = _some_rows(header, rows, len(swept), terminal)
+    return "\n\n".join([question, table, *_contrasts(tree, prob, terminal), *_claims(tree), *_caveats(tree)])
+
+
+def _cases(tree: xr.DataTree, group: str, ids: str) -> list[tuple[str, ...]]:
+    """Return (labels of sweeps, id) of every contrast or claim, case after case."""
+    labels = tree[group].coords
+    swept = [[_label(label) for label in labels[dimension].to_series()] for dimension in _sweeps(tree)]
+    return list(itertools.product(*swept, map(str, labels[ids].to_series())))
+
+
+def _contrasts(tree: xr.DataTree, prob: float, terminal: bool) -> list[str]:
+    """Return the table of contrasts, where there are any: median and interval of each ratio, and of its tipping factor the median."""
+    from .results import credible_interval
+
+    if "contrasts" not in tree.children:
+        return []
+    group = tree["contrasts"].to_dataset()
+    ratio, error = group["ratio"], group["ratio_mcse"]
+    bounds = (credible_interval(each, prob=prob).to_numpy().reshape(-1, 2) for each in (ratio, error))
+    medians = (each.sel(quantile=0.5).to_numpy().ravel() for each in (ratio, error, group["tipping_factor"]))
+    rows = []
+    for place, interval, errors, median, mcse, tipping in zip(_cases(tree, "contrasts", "contrast"), *bounds, *medians, strict=True):
+        lower, upper = (format_number(*pair) for pair in zip(interval, errors, strict=True))
+        shown = ABSENT if lower == upper == ABSENT else f"{lower} to {upper}"
+        relative = mcse / median if 0.0 < median < math.inf else 0.0
+        level = format_number(tipping, tipping * relative if math.isfinite(tipping) else 0.0)
+        rows.append((*place, format_number(median, mcse), shown, level))
+    header = (*_sweeps(tree), "contrast", "ratio", f"{100 * prob:g} %\ninterval", "tipping\nfactor")
+    n_sweeps = len(_sweeps(tree))
+    table = _render(header, rows[:MOST_ROWS], numbers=range(n_sweeps + 1, len(header)), terminal=terminal)
+    more = f"\n\nThe first {MOST_ROWS} of {len(rows):,} rows; the others are in the result." if len(rows) > MOST_ROWS else ""
+    return [table + more]
+
+
+def _claims(tree: xr.DataTree) -> list[str]:
+    """Return a sentence for each claim, each as a paragraph: what is claimed, how probable it is, in words and in digits."""
+    import textwrap
+
+    if "claims" not in tree.children:
+        return []
+    group = tree["claims"].to_dataset()
+    names = ("probability", "probability_mcse", "lower_bound", "upper_bound", "hits", "n_draws")
+    numbers = [group[name].to_numpy().ravel().tolist() for name in names]
+    texts = dict(zip(group["claim"].to_series(), group["text"].to_series(), strict=True))
+    sentences = []
+    for (*labels, name), *given in zip(_cases(tree, "claims", "claim"), *numbers, strict=True):
+        case = ", ".join(f"{sweep} = {label}" for sweep, label in zip(_sweeps(tree), labels, strict=True))
+        said = claim_in_words(str(texts[name]), *given)
+        sentences.append(textwrap.fill(f"{case}: {said}" if case else said, 100, subsequent_indent="  ", break_on_hyphens=False))
+    if len(sentences) > MOST_ROWS:
+        sentences[MOST_ROWS:] = [f"The first {MOST_ROWS} of {len(sentences):,} claims; the others are in the result."]
+    return sentences
+
+
+# Words for probabilities, from the least likely up: each holds where both bounds lie within its range.
+LIKELIHOODS = (
+    (0.01, "exceptionally unlikely"),
+    (0.10, "very unlikely"),
+    (1 / 3, "unlikely"),
+    (2 / 3, "about as likely as not"),
+    (0.90, "likely"),
+    (0.99, "very likely"),
+    (1.00, "virtually certain"),
+)
+
+
+def claim_in_words(text: str, p: float, mcse: float, lower: float, upper: float, hits: int, n_draws: int) -> str:
+    """Return a claim as a sentence, with its probability in a word that both bounds allow and in digits that the error allows.
+
+    Where the bounds lie in different ranges the word is that of the range nearer to an even chance, which says less. Words as the IPCC
+    uses them (Mastrandrea et al. 2010).
+
+    >>> claim_in_words("The flow rose", 0.99530, 0.00002, 0.99526, 0.99534, 995_300, 1_000_000)
+    '"The flow rose" is virtually certain under these inputs: probability 99.53 %.'
+    >>> claim_in_words("The flow fell", 0.0, 1e-6, 0.0, 2.9957e-6, 0, 1_000_000)
+    '"The flow fell" is exceptionally unlikely under these inputs: in none of 1,000,000 draws, probability below 0.00030 %.'
+    """
+    text = text.rstrip(".")
+    if n_draws == 0:
+        return f'"{text}" has no probability: its ratio is 0/0 in every draw.'
+    middle = len(LIKELIHOODS) // 2
+    least, greatest = (next(i for i, (most, _) in enumerate(LIKELIHOODS) if bound <= most) for bound in (lower, upper))
+    if hits == 0:
+        how = f"in none of {n_draws:,} draws, probability below {_bound_in_percent(upper, up=True)} %"
+    elif hits == n_draws:
+        how = f"in all of {n_draws:,} draws, probability above {_bound_in_percent(lower, up=False)} %"
+    elif min(hits, n_draws - hits) < 50:
+        low, high = _bound_in_percent(lower, up=False), _bound_in_percent(upper, up=True)
+        how = f"in {hits:,} of {n_draws:,} draws, probability {low} to {high} %"
+    else:
+        how = f"probability {format_number(100.0 * p, 100.0 * mcse)} %"
+    word = LIKELIHOODS[min(max(middle, least), greatest)][1]
+    return f'"{text}" is {word} under these inputs: {how}.'
+
+
+def _bound_in_percent(p: float, *, up: bool) -> str:
+    """Write a bound to two digits of its distance from the nearer end, rounded away from what it bounds.
+
+    >>> _bound_in_percent(2.9957e-6, up=True), _bound_in_percent(1 - 2.9957e-6, up=False)
+    ('0.00030', '99.99970')
+    """
+    percent = Decimal(repr(p)) * 100
+    near = min(percent, 100 - percent)
+    place = Decimal(1).scaleb(near.adjusted() - 1) if near > 0 else Decimal(1)
+    rounding = ROUND_CEILING if up else ROUND_FLOOR
+    return f"{percent.quantize(place, rounding=rounding):f}"
 
 
 def _table_of_forms(tree: xr.DataTree, quantity: str, prob: float, *, terminal: bool) -> str:

@@ -11,11 +11,11 @@ import numpy as np
 from . import distributions
 from .dependence import ParameterDraw
 from .errors import Problem
-from .evidence import Row
+from .evidence import Row, period_days
 from .inputs import compile_inputs, constant_of, slots_of_inputs
 from .kernels import border, counts, quantiles
 from .matching import Match, Stratum, match, unused
-from .records import PARAMETERS, QUANTITIES, RESULT_FORMS, Quantity, Scenario
+from .records import PARAMETERS, QUANTITIES, RESULT_FORMS, Quantity, Result, Scenario
 
 ABSENT, ZERO = -1, -2  # instead of the number of a summary
 
@@ -29,6 +29,8 @@ DIAGNOSTICS: Mapping[str, Quantity] = {
         units="1", long_name="share of draws in which inland seizures were cut at what was missed: a conflict in the inputs"
     ),
 }
+
+_WITHOUT_TIME = ("purity", "interdiction_rate")  # quantities that do not grow with the length of a period
 
 LARGEST_LOG_SD = 8.0  # tables of sums of loads end here; a load-size law this wide has no use for a mean or a median
 
@@ -78,7 +80,8 @@ class Model:
     parameter_draws    in order of id; they are the first inputs
     summary            (n, p, f, q) summary that answers, ABSENT, or ZERO
     factor             (n, p, f, q) what to multiply it by (a constant dose, 1 elsewhere)
-    n_summaries        summaries in play
+    contrasts          ratios of two results, whose summaries come after all others, and claims about them
+    n_summaries        summaries in play, ratios among them
     tail_index         (n, p, f, q) alpha with P(Y > y) ~ y^-alpha: a mean exists above 1, it has an error above 2; an sd 2 and 4
     reason             (n, p, f, q) why the index is what it is, a number into `reasons`; these name blocks, one reason for each parameter
     prior_share        (n, p)
@@ -96,6 +99,7 @@ class Model:
     parameter_draws: tuple[ParameterDraw, ...]
     summary: np.ndarray
     factor: np.ndarray
+    contrasts: border.Contrasts
     n_summaries: int
     tail_index: np.ndarray
     reason: np.ndarray
@@ -114,6 +118,7 @@ def check(scenario: Scenario) -> list[Problem]:
     matched, problems = match(scenario)
     problems += unused(scenario, matched)
     problems += _check_scales(scenario, matched)
+    problems += _check_contrasts(scenario, matched)
     if scenario.load_law == "copy":
         problems += [
             Problem(
@@ -159,6 +164,49 @@ def _check_scales(scenario: Scenario, matched: Match) -> list[Problem]:
     return problems
 
 
+def _check_contrasts(scenario: Scenario, matched: Match) -> list[Problem]:
+    """Return a problem for every side of a contrast that has no evidence, or no such quantity."""
+    if not scenario.contrasts:
+        return []
+    summary, *_ = _questions(scenario, matched)
+    problems = []
+    for contrast in scenario.contrasts:
+        for side, result in (("numerator", contrast.numerator), ("denominator", contrast.denominator)):
+            cell = _cell(scenario, result)
+            if cell is not None and summary[cell] != ABSENT:
+                continue
+            form = "" if result.form == "all" else f"{result.form} of "
+            came = f"there is no evidence on {form}{result.corridor} in {result.period}"
+            advice = "Name a result that has evidence, or add a row"
+            if cell is not None and (summary[cell[:3]] != ABSENT).any():
+                came = f"{result.quantity} of {result.corridor} in {result.period} does not exist for form {result.form}"
+                advice = 'Write form = "all": a share of mass that is pills does not tell how many loads are'
+            allowed = "both sides of a contrast must exist: an absent result is unknown, not 0"
+            problems.append(Problem(path=(*contrast.path, side), came=came, allowed=allowed, advice=advice))
+    return problems
+
+
+def _cell(scenario: Scenario, result: Result) -> tuple[int, int, int, int] | None:
+    """Return the place (n, p, f, q) of a result, or None where its corridor or period is not in use."""
+    places = [name for name, _ in scenario.places]
+    if result.corridor not in places or result.period not in scenario.periods:
+        return None
+    return (
+        places.index(result.corridor),
+        scenario.periods.index(result.period),
+        RESULT_FORMS.index(result.form),
+        list(QUANTITIES).index(result.quantity),
+    )
+
+
+def days_ratio(numerator: Result, denominator: Result) -> float:
+    """Return the length of the numerator's period over that of the denominator's; 1 for one period, NaN where a label does not tell."""
+    if numerator.period == denominator.period:
+        return 1.0
+    days = period_days(numerator.period), period_days(denominator.period)
+    return math.nan if days[0] is None or days[1] is None else days[0] / days[1]
+
+
 def warnings(scenario: Scenario) -> tuple[str, ...]:
     """Return what a reader must know first: a prior that speaks for the evidence, a copula that is not independence."""
     matched, _ = match(scenario)
@@ -170,6 +218,16 @@ def warnings(scenario: Scenario) -> tuple[str, ...]:
     for correlation in scenario.correlations:
         if correlation.copula == "t" and correlation.value == 0.0:
             texts.append(f'correlation "{correlation.id}": a t copula of correlation 0 is not independent: extremes come together')
+    for contrast in scenario.contrasts:
+        ratio = days_ratio(contrast.numerator, contrast.denominator)
+        sides = [side for side in (contrast.numerator, contrast.denominator) if side.quantity not in _WITHOUT_TIME]
+        if not sides or ratio == 1.0:
+            continue
+        labels = f"{contrast.numerator.period} and {contrast.denominator.period}"
+        if math.isnan(ratio):
+            texts.append(f'contrast "{contrast.id}": the lengths of {labels} are not both known, so the ratio may be one of lengths')
+        else:
+            texts.append(f'contrast "{contrast.id}": the lengths of {labels} are as {ratio:.4g} to 1, which the ratio does not correct')
     return tuple(texts)
 
 
@@ -232,7 +290,8 @@ def compile_model(scenario: Scenario, shared: Uniforms | None = None) -> Model:
         parameter_draws=matched.parameter_draws,
         summary=summary,
         factor=multiplier,
-        n_summaries=n_summaries,
+        contrasts=_contrasts(scenario, summary, multiplier, n_summaries),
+        n_summaries=n_summaries + len(scenario.contrasts),
         tail_index=tail_index,
         reason=reason,
         reasons=reasons,
@@ -568,6 +627,29 @@ def _questions(scenario: Scenario, matched: Match) -> tuple[np.ndarray, np.ndarr
                         summary[g, p, f, k] = index[g, p, f, k] = number
                         number += 1
     return summary, multiplier, number, index
+
+
+def _contrasts(scenario: Scenario, summary: np.ndarray, factor: np.ndarray, n_questions: int) -> border.Contrasts:
+    """Return the kernel's contrasts and claims; what is 0 in every draw reads a row of zeros, after all others."""
+    cells = [[_cell(scenario, side) for side in (contrast.numerator, contrast.denominator)] for contrast in scenario.contrasts]
+    wanted = sorted({int(summary[cell]) for sides in cells for cell in sides if summary[cell] != ZERO})
+    row = np.full(n_questions, -1)
+    row[wanted] = np.arange(len(wanted))
+    rows = np.array([[len(wanted) if summary[cell] == ZERO else row[summary[cell]] for cell in sides] for sides in cells])
+    factors = np.array([[factor[cell] for cell in sides] for sides in cells], dtype=np.float64)
+    numbers = {contrast.id: k for k, contrast in enumerate(scenario.contrasts)}
+    bounds = np.array([claim.bounds for claim in scenario.claims], dtype=np.float64).reshape(-1, 2)
+    rows, factors = rows.reshape(-1, 2).astype(np.int64), factors.reshape(-1, 2)
+    return border.Contrasts(
+        row=row,
+        numerator=rows[:, 0].copy(),
+        denominator=rows[:, 1].copy(),
+        numerator_factor=factors[:, 0].copy(),
+        denominator_factor=factors[:, 1].copy(),
+        claim_contrast=np.array([numbers[claim.contrast] for claim in scenario.claims], dtype=np.int64),
+        claim_low=bounds[:, 0].copy(),
+        claim_high=bounds[:, 1].copy(),
+    )
 
 
 def _constant_everywhere(strata: Iterable[Stratum], name: str) -> float | None:

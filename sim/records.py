@@ -137,12 +137,58 @@ class Correlation:
     path: tuple[str | int, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """One number by its labels; `corridor` may be a group."""
+
+    quantity: str
+    corridor: str
+    period: str
+    form: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contrast:
+    """One `[[contrast]]` block: numerator / denominator in every draw."""
+
+    id: str
+    numerator: Result
+    denominator: Result
+    path: tuple[str | int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """One `[[claim]]` block: the ratio `contrast` is above a number, below one, or between two; exactly one of these is given."""
+
+    id: str
+    text: str
+    contrast: str
+    above: float | None = None
+    below: float | None = None
+    between: tuple[float, float] | None = None
+    path: tuple[str | int, ...] = ()
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The least and the greatest ratio for which it is true: above and below leave their number out, between takes both in.
+
+        >>> Claim(id="c", text="", contrast="r", between=(0.5, 2.0)).bounds
+        (0.5, 2.0)
+        """
+        if self.between is not None:
+            return self.between
+        if self.above is not None:
+            return math.nextafter(self.above, math.inf), math.inf
+        return -math.inf, math.nextafter(math.inf if self.below is None else self.below, -math.inf)
+
+
 _LAYOUT = """
 corridor is_group period days form quantile moment parameter name unit basis source grade evidence_form quantity uniform chain draw
 contrast claim input_group ci_bound scenario case
-ratio ratio_mcse tipping_factor probability probability_mcse lower_bound upper_bound hits text value parameter_value n_events
-events_known first_order first_order_mcse shapley shapley_mcse evppi evppi_mcse ess pareto_k log_weight draws_used prior_share
-purity_cut_share sd_limited_share inland_cut_share undefined_share sobol_dimension
+ratio ratio_mcse tipping_factor days_ratio probability probability_mcse lower_bound upper_bound hits n_draws rerun text
+value parameter_value n_events events_known first_order first_order_mcse shapley shapley_mcse evppi evppi_mcse
+ess pareto_k log_weight draws_used prior_share purity_cut_share sd_limited_share inland_cut_share undefined_share sobol_dimension
 quantiles mcse moments contrasts claims parameters evidence sensitivity conditioned draws diagnostics
 """  # dimensions and what stands on them; variables; groups
 LAYOUT_NAMES = frozenset(_LAYOUT.split()) | frozenset(QUANTITIES)
@@ -190,6 +236,8 @@ class Scenario:
     rows: tuple[Row, ...]
     parameters: tuple[Parameter, ...]
     correlations: tuple[Correlation, ...]
+    contrasts: tuple[Contrast, ...] = ()
+    claims: tuple[Claim, ...] = ()
     document: dict[str, Any] = field(hash=False)
     warnings: tuple[str, ...] = ()
     sweeps: tuple[Sweep, ...] = ()

@@ -28,11 +28,23 @@ from .engines import Executor
 from .errors import Problem, ResultError, SimError
 from .evidence import FORMS, period_days
 from .finished import Finished
-from .model import DIAGNOSTICS, Model, compile_model, labels_of, shared_uniforms, uniforms
+from .model import DIAGNOSTICS, Model, compile_model, days_ratio, labels_of, shared_uniforms, uniforms
 from .partials import beside
 from .records import PARAMETERS, QUANTITIES, RESULT_FORMS, Scenario
 from .runner import METHOD_VERSION, MOST_STAGES_MORE, Plan, Run, plan, simulate
-from .tree import LAYOUT_VERSION, LIBRARY, Answer, Coordinate, Variable, assemble, common_groups, exact_quantiles, numbers_digest, one_group
+from .tree import (
+    LAYOUT_VERSION,
+    LIBRARY,
+    OWN_COORDINATES,
+    Answer,
+    Coordinate,
+    Variable,
+    assemble,
+    common_groups,
+    exact_quantiles,
+    numbers_digest,
+    one_group,
+)
 
 RESULT_FILE, SCENARIO_FILE, MANIFEST_FILE = "result.nc", "scenario.toml", "manifest.json"
 
@@ -122,8 +134,8 @@ def run(
     what is finished is kept until the caller removes it; a run that was killed goes on from there, to the same bits. `executor`, from
     `sim.engines`, runs the tasks elsewhere than in threads of this process.
 
-    Returns a tree of the groups /quantiles, /mcse, /moments, /parameters, /evidence, /diagnostics and, where draws are kept, /draws; the
-    dimensions of sweeps stand in front of all others.
+    Returns a tree of the groups /quantiles, /mcse, /moments, /parameters, /evidence, /diagnostics and, where the scenario asks for them,
+    /contrasts, /claims and /draws; the dimensions of sweeps stand in front of all others.
     Raises ScenarioError where `draws` or `seed` is out of range, SimError where the inputs yield a number that is not one.
 
     >>> tree = run(load_scenario("scenarios/north-vs-southwest.toml"), draws=65_536)              # doctest: +SKIP
@@ -241,7 +253,7 @@ def estimated_seconds(scenario: Scenario, threads: int | None = None) -> float:
     shared = shared_uniforms(map(uniforms, scenario.cases)) if scenario.cases else None
     seconds = {}
     for draws in (_PILOT_DRAWS[0], *_PILOT_DRAWS):
-        case = replace(scenario.runs[0], draws=draws, keep_draws=0, tolerance=None)
+        case = replace(scenario.runs[0], draws=draws, keep_draws=0, tolerance=None, claims=())  # few draws, few hits: a second run
         begin = time.perf_counter()
         simulate(compile_model(case, shared), threads=threads)
         seconds[draws] = time.perf_counter() - begin
@@ -308,6 +320,7 @@ def tree_of(scenario: Scenario, outcomes: Sequence[Outcome], created_at: datetim
             attributes=labelled,
         ),
         "evidence": _evidence(outcomes, table, labels),
+        **_contrasts_and_claims(scenario, outcomes, table, labels),
         "diagnostics": _diagnostics(runs, [quantity for quantity, share in worst.items() if share > 0.0], table, labels),
     }
     attributes = {
@@ -371,6 +384,8 @@ class _Table:
             "period": [case.periods for case in cases],
             "parameter": [[draw.id for draw in outcome.parameter_draws] for outcome in outcomes],
             "uniform": [list(outcome.run.uniforms) for outcome in outcomes],
+            "contrast": [[contrast.id for contrast in case.contrasts] for case in cases],
+            "claim": [[claim.id for claim in case.claims] for case in cases],
             "chain": [range(chains) for chains, _ in kept],
             "draw": [range(draws) for _, draws in kept],
         }
@@ -489,6 +504,62 @@ def _evidence(outcomes: Sequence[Outcome], table: _Table, labels: Mapping[str, C
         ),
     }
     return one_group(variables, own, "evidence by stratum; NaN where the table has none")
+
+
+def _contrasts_and_claims(
+    scenario: Scenario, outcomes: Sequence[Outcome], table: _Table, labels: Mapping[str, Coordinate]
+) -> dict[str, xr.Dataset]:
+    """Return the groups /contrasts and /claims, each where the scenario has some."""
+    runs = [outcome.run for outcome in outcomes]
+    own: dict[str, Coordinate] = {
+        **labels,
+        "quantile": OWN_COORDINATES["quantile"],
+        "contrast": ("contrast", table.labels["contrast"], {"long_name": "id of the contrast"}),
+        "claim": ("claim", table.labels["claim"], {"long_name": "id of the claim"}),
+    }
+    groups = {}
+    if scenario.contrasts:
+        ratio, error = (table.stack([run.contrasts[name] for run in runs], ("contrast",)) for name in ("ratio", "ratio_mcse"))
+        days = [np.array([days_ratio(one.numerator, one.denominator) for one in outcome.scenario.contrasts]) for outcome in outcomes]
+        undefined = max(float(np.max(run.contrasts["undefined_share"])) for run in runs)
+        share = {"undefined_share": undefined} if undefined > 0.0 else {}
+        with np.errstate(divide="ignore", over="ignore"):
+            tipping = 1.0 / ratio[..., ::-1]  # the kept probabilities are symmetric
+        dimensions = (*table.sweeps, "contrast", "quantile")
+        about = {
+            "ratio": "numerator over denominator, in every draw",
+            "ratio_mcse": "Monte Carlo standard error of the quantile: numerator over denominator",
+            "tipping_factor": "denominator over numerator, in every draw: how much larger the numerator must be to draw level",
+        }
+        variables: dict[str, Variable] = {
+            name: (dimensions, array, {"units": "1", "long_name": about[name], **(share if name != "ratio_mcse" else {})})
+            for name, array in (("ratio", ratio), ("ratio_mcse", error), ("tipping_factor", tipping))
+        }
+        of_days = {"units": "1", "long_name": "length of the numerator's period over the denominator's; NaN where a label does not tell"}
+        variables["days_ratio"] = ((*table.sweeps, "contrast"), table.stack(days, ("contrast",)), of_days)
+        groups["contrasts"] = one_group(variables, own, "ratios of two results")
+    if scenario.claims:
+        about = {
+            "probability": "share of the draws with a defined ratio in which the claim is true",
+            "probability_mcse": "Monte Carlo standard error of the probability",
+            "lower_bound": "lower bound of the probability as to Monte Carlo error, one-sided 95 %",
+            "upper_bound": "upper bound of the probability as to Monte Carlo error, one-sided 95 %",
+            "hits": "draws in which the claim is true",
+            "n_draws": "draws with a defined ratio, those in which it is not true too",
+            "rerun": "whether it was counted again with plain Monte Carlo, because few Sobol' points hit, or few missed",
+        }
+        variables = {
+            name: (
+                (*table.sweeps, "claim"),
+                table.stack([run.claims[name] for run in runs], ("claim",)),
+                {"units": "1", "long_name": text},
+            )
+            for name, text in about.items()
+        }
+        texts = np.array([claim.text for claim in scenario.claims], dtype=str)
+        variables["text"] = (("claim",), texts, {"units": "1", "long_name": "what is claimed"})
+        groups["claims"] = one_group(variables, own, "claims about contrasts")
+    return groups
 
 
 def _evidence_of(outcome: Outcome) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+from scipy import special
 
 from . import engines, partials
 from .errors import Problem, SimError
@@ -34,6 +35,10 @@ TOLERANCE_QUANTILES = (0.05, 0.5, 0.95)
 MOST_STAGES_MORE = 1024  # times the draws of the first stage, which is where a tolerance that cannot be reached stops
 _STUDENT = 2.0395134463964077  # its .975 quantile at 31 degrees of freedom
 _MISSES_AT = 2.0  # tolerances: what 95 % of errors stay below where the standard error is one tolerance
+
+FEW_HITS = 50  # or misses, of a claim: below that it is counted again with plain Monte Carlo, whose hits are binomial
+RERUN_FOLDER = "plain"  # inside the folder of partials
+_BOUND = 0.95  # each of a claim's two bounds holds with this probability
 
 Progress = Callable[[int, int], None]
 
@@ -181,7 +186,7 @@ class Estimates:
     """Merged summaries. S = summaries, q = PROBABILITIES, x = inputs, h = chains, k = kept draws a chain.
 
     quantiles, mcse (S, q);  mean, sd, mean_mcse (S,);  n (S, 4) draws that were NaN, -inf, finite, +inf
-    counters  as the engine's;  kept (h, k, S), kept_inputs (h, k, x);  seconds  for the draws, without the pilot
+    counters  (replicates, n_counters) as the engine's;  kept (h, k, S), kept_inputs (h, k, x);  seconds  for the draws, without the pilot
     tolerance_reached  largest relative standard error among what a tolerance watched;  resumed  draws that partials held
     damaged   partials that were deleted, because they were not whole or not of this run
     """
@@ -312,7 +317,7 @@ class _Collected:
     def __init__(self, work: _Work, run_plan: Plan, engine: Engine, layout: summaries.Layout, before: dict[int, bytes], keep: bool) -> None:
         shape = (run_plan.replicates, engine.n_summaries)
         self.state = summaries.new_state(layout, pooled=True)
-        self.counters = np.zeros(engine.n_counters, np.int64)
+        self.counters = np.zeros((run_plan.replicates, engine.n_counters), np.int64)
         self.quantiles = np.empty((*shape, len(PROBABILITIES)))
         self.sums = np.empty((*shape, 2))
         self.n = np.empty(shape, np.int64)
@@ -341,11 +346,11 @@ class _Collected:
             self.quantiles[r] = summaries.quantiles(self._layout, mine.state, np.array(PROBABILITIES))[0]
         self.n[r] = summaries.draw_counts(self._layout, mine.state)[:, 2]
         self.sums[r] = summaries.finish_tree(dict(mine.sums))
+        self.counters[r] = mine.counters
         if self._keep:
             self.packed[r] = self._work.pack(mine)
         with self._lock:
             summaries.merge(self.state, mine.state)
-            self.counters += mine.counters
         self._work.reuse(mine.state)
 
     def _opened(self, part: Part) -> Part:
@@ -536,10 +541,11 @@ class BorderEngine:
         self.n_inputs = model.inputs.slot.size
         self._n_strata = len(model.stratum_keys)
         self._n_cells = len(model.cells)
-        self.n_counters = 2 * self._n_strata + 2 * self._n_cells
+        self._n_claims = model.contrasts.claim_contrast.size
+        self.n_counters = 2 * self._n_strata + 2 * self._n_cells + 2 * self._n_claims
 
     def summarise(self, block: Block, layout: summaries.Layout, state: summaries.State, sums: np.ndarray) -> np.ndarray:
-        """Draw one block; counters are (purity cut, sd limited) by stratum, then inland cut by cell and form."""
+        """Draw one block; counters are (purity cut, sd limited) by stratum, inland cut by cell and form, (hits, misses) by claim."""
         return self._draw(block, layout, state, sums, np.empty((self.n_summaries, 0)), np.empty((self.n_inputs, 0)))
 
     def store(self, block: Block) -> tuple[np.ndarray, np.ndarray]:
@@ -559,11 +565,13 @@ class BorderEngine:
         """Call the kernel: with a `stored` (S, k) of k > 0 it stores the first k points there and touches no summary."""
         counters = np.zeros((self._n_strata, 2), np.int64)
         inland = np.zeros((self._n_cells, 2), np.int64)
+        claims = np.zeros((self._n_claims, 2), np.int64)
         model = self._model
         border.border_block(
-            model.strata, model.inputs, model.tables, model.law, *block, layout, state, sums, counters, inland, stored, stored_inputs
-        )
-        return np.concatenate([counters.reshape(-1), inland.reshape(-1)])
+            model.strata, model.inputs, model.tables, model.contrasts, model.law, *block, layout, state, sums, counters, inland, claims,
+            stored, stored_inputs,
+        )  # fmt: skip
+        return np.concatenate([counters.reshape(-1), inland.reshape(-1), claims.reshape(-1)])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -580,6 +588,8 @@ class Run:
     kept                          quantity -> (h, k, c, p, f); empty where none were asked for
     kept_parameters               (h, k, x)
     diagnostics                   name -> (dims, array), see model.DIAGNOSTICS
+    contrasts                     ratio, ratio_mcse (k, q) and undefined_share (k,); k = contrasts
+    claims                        what `judge` returns, (m,) each; m = claims
     uniforms                      name of each uniform -> its Sobol' dimension, -1 where it comes from the Philox stream of that name
     tolerance_reached             largest standard error of a quantile that a tolerance is about, relative; None where none was asked for
     resumed, damaged              draws that were there from an earlier run; partials that had to be deleted
@@ -598,6 +608,8 @@ class Run:
     kept: Mapping[str, np.ndarray]
     kept_parameters: np.ndarray
     diagnostics: Mapping[str, tuple[tuple[str, ...], np.ndarray]]
+    contrasts: Mapping[str, np.ndarray] = field(default_factory=dict)
+    claims: Mapping[str, np.ndarray] = field(default_factory=dict)
     uniforms: Mapping[str, int] = field(default_factory=dict)
     seconds: float
     tolerance_reached: float | None = None
@@ -626,20 +638,36 @@ def simulate(
     """
     scenario = model.scenario
     engine = BorderEngine(model)
-    asked = plan(scenario.draws, scenario.seed, scenario.sampler, scenario.tolerance)
+    identity = json.dumps(scenario.document, sort_keys=True)
     estimates = estimate(
         engine,
-        asked,
+        plan(scenario.draws, scenario.seed, scenario.sampler, scenario.tolerance),
         keep=scenario.keep_draws,
         threads=threads,
         progress=progress,
         folder=partials,
-        identity=json.dumps(scenario.document, sort_keys=True),
+        identity=identity,
         executor=executor,
         tolerance=None if scenario.tolerance is None else Tolerance(relative=scenario.tolerance, watched=_watched(model)),
     )
     run_plan = estimates.plan
     _refuse_nan(model, estimates)
+    claims = judge(_claim_counters(model, estimates), run_plan.sampler)
+    resumed, damaged = estimates.resumed, estimates.damaged
+    few = (np.minimum(claims["hits"], claims["n_draws"] - claims["hits"]) < FEW_HITS) & (claims["n_draws"] > 0)
+    if run_plan.sampler == "sobol" and few.any():  # scrambled points carry no bound on what they never met
+        plainly = estimate(
+            engine,
+            plan(run_plan.draws, scenario.seed, "philox"),
+            threads=threads,
+            progress=None if progress is None else _going_on(progress, run_plan.draws),
+            folder=None if partials is None else partials / RERUN_FOLDER,
+            identity=identity,
+            executor=executor,
+        )
+        again = judge(_claim_counters(model, plainly), "philox")
+        claims = {name: np.where(few, again[name], numbers) for name, numbers in claims.items()} | {"rerun": few}
+        resumed, damaged = resumed + plainly.resumed, damaged + plainly.damaged
 
     def answers(by_summary: np.ndarray, scales: bool = True) -> dict[str, np.ndarray]:
         """Spread (..., S first) over (n, p, f) for every quantity: scaled, 0 where nothing can happen, NaN where nothing is known."""
@@ -678,12 +706,68 @@ def simulate(
         else {},
         kept_parameters=estimates.kept_inputs[:, :, : len(model.parameter_draws)],
         diagnostics=_diagnostics(model, estimates),
+        contrasts=_contrasts(model, estimates),
+        claims=claims,
         uniforms=dict(zip(model.slot_names, sobol_dimensions(run_plan, len(model.slot_names), model.n_point_slots).tolist(), strict=True)),
         seconds=estimates.seconds,
         tolerance_reached=estimates.tolerance_reached,
-        resumed=estimates.resumed,
-        damaged=estimates.damaged,
+        resumed=resumed,
+        damaged=damaged,
     )
+
+
+def _going_on(progress: Progress, before: int) -> Progress:
+    return lambda done, total: progress(before + done, before + total)
+
+
+def judge(counters: np.ndarray, sampler: str) -> dict[str, np.ndarray]:
+    """Return what hits and misses say of each claim: p = hits / (hits + misses), its error and bounds, one-sided 95 % each.
+
+    sobol     error over replicates, bounds p -+ t_{.95, R - 1} error within 0..1
+    philox    error the sd of Beta(h + 1, m + 1), not 0 where h is; bounds of Clopper and Pearson, below 3.00/N where h is 0
+
+    counters (R, m, 2) hits and misses by replicate. Where nothing is defined p is NaN and the bounds are 0 and 1.
+
+    Source: Clopper & Pearson 1934; method.md section 7.
+    """
+    hits, misses = np.moveaxis(counters.sum(axis=0), -1, 0)
+    n = hits + misses
+    with np.errstate(invalid="ignore", divide="ignore"):
+        p = hits / n
+        if sampler == "sobol":
+            error = summaries.replicate_error(counters[..., 0] / counters.sum(axis=2))
+            reach = special.stdtrit(counters.shape[0] - 1, _BOUND) * error
+            lower, upper = np.maximum(p - reach, 0.0), np.minimum(p + reach, 1.0)
+        else:
+            error = np.sqrt((hits + 1.0) * (misses + 1.0) / ((n + 2.0) ** 2 * (n + 3.0)))
+            lower = np.where(hits > 0, special.betaincinv(np.maximum(hits, 1), misses + 1, 1.0 - _BOUND), 0.0)
+            upper = np.where(misses > 0, special.betaincinv(hits + 1, np.maximum(misses, 1), _BOUND), 1.0)
+    return {
+        "probability": p,
+        "probability_mcse": np.where(n > 0, error, np.nan),
+        "lower_bound": np.where(np.isnan(lower), 0.0, lower),
+        "upper_bound": np.where(np.isnan(upper), 1.0, upper),
+        "hits": hits,
+        "n_draws": n,
+        "rerun": np.zeros(hits.shape, np.bool_),
+    }
+
+
+def _claim_counters(model: Model, estimates: Estimates) -> np.ndarray:
+    """Return hits and misses, (R, m, 2)."""
+    n_claims = model.contrasts.claim_contrast.size
+    replicates, n_counters = estimates.counters.shape
+    return estimates.counters[:, n_counters - 2 * n_claims :].reshape(replicates, n_claims, 2)
+
+
+def _contrasts(model: Model, estimates: Estimates) -> dict[str, np.ndarray]:
+    first = model.contrasts.row.size
+    n = estimates.n[first:]
+    return {
+        "ratio": estimates.quantiles[first:],
+        "ratio_mcse": estimates.mcse[first:],
+        "undefined_share": n[:, 0] / n.sum(axis=1),
+    }
 
 
 def _watched(model: Model) -> np.ndarray:
@@ -711,9 +795,9 @@ def _diagnostics(model: Model, estimates: Estimates) -> dict[str, tuple[tuple[st
     scenario = model.scenario
     n = len(scenario.places)
     n_strata = len(model.stratum_keys)
-    share = estimates.counters / estimates.plan.draws
+    share = estimates.counters.sum(axis=0) / estimates.plan.draws
     by_stratum = share[: 2 * n_strata].reshape(-1, 2)
-    by_cell = share[2 * n_strata :].reshape(-1, 2)
+    by_cell = share[2 * n_strata : 2 * (n_strata + len(model.cells))].reshape(-1, 2)
     stratum_shares = np.full((2, n, len(scenario.periods), len(FORMS)), np.nan)
     for (corridor, period, form), shares in zip(model.stratum_keys, by_stratum, strict=True):
         place = scenario.corridors.index(corridor), scenario.periods.index(period), FORMS.index(form)

@@ -28,8 +28,10 @@ from .limits import MAX_PROBLEMS
 from .matching import Idle, idle, match, place_of, say_idle
 from .model import check
 from .model import warnings as model_warnings
-from .records import DIMENSIONS, PARAMETERS, QUANTITIES, RESULT_FORMS, Correlation, Parameter, Scenario, Sweep
+from .records import DIMENSIONS, PARAMETERS, QUANTITIES, RESULT_FORMS, Claim, Contrast, Correlation, Parameter, Result, Scenario, Sweep
 from .schema import (
+    ClaimBlock,
+    ContrastBlock,
     CorrelationBlock,
     EvidenceRow,
     EvidenceTable,
@@ -51,7 +53,7 @@ __all__ = ["json_schema", "load_scenario", "to_toml", "with_run"]
 
 MAX_KEPT_BYTES = 1 << 31  # of kept draws, or of the results of all cases, in memory
 NUMBERS_OF_A_CELL = 29  # thirteen quantiles, their errors, three moments
-NOT_YET = ("contrast", "claim", "condition")
+NOT_YET = ("condition",)
 INFINITE: KeyPath = ("model", "load_truncation")  # the one entry that may be inf
 
 
@@ -330,6 +332,45 @@ def _correlation(block: CorrelationBlock, raw: Mapping[str, Any], path: KeyPath,
     )
 
 
+def _contrast(
+    block: ContrastBlock, path: KeyPath, groups: Mapping[str, list[str]], in_use: _InUse | None, problems: list[Problem]
+) -> Contrast | None:
+    """Return the record of one block, or None after adding each label that is not in use; whether there is evidence is not asked here."""
+    n_before = len(problems)
+    for side in ("numerator", "denominator"):
+        for kind in ("corridor", "period"):
+            known = (*in_use.labels[kind], *(groups if kind == "corridor" else ())) if in_use is not None else ()
+            label = getattr(getattr(block, side), kind)
+            if in_use is not None and label not in known:
+                problems.append(in_use.missing(label, known, kind, (*path, side, kind)))
+    if len(problems) > n_before:
+        return None
+    sides = {side: Result(**getattr(block, side).model_dump()) for side in ("numerator", "denominator")}
+    return Contrast(id=block.id, path=path, **sides)
+
+
+def _claim(block: ClaimBlock, path: KeyPath, known: Sequence[str], problems: list[Problem]) -> Claim | None:
+    """Return the record of one block, or None after adding what is wrong; `known` are the ids of contrasts, of wrong ones too."""
+    n_before = len(problems)
+    given = [key for key in ("above", "below", "between") if getattr(block, key) is not None]
+    if len(given) != 1:
+        came = f"both {' and '.join(given)} are given" if given else "none of above, below and between is given"
+        came = came.replace("both", "all of", 1) if len(given) == 3 else came
+        advice = "Delete all but one, or write two claims" if given else "Add above = 1.0"
+        problems.append(Problem(path=path, came=came, allowed="exactly one of them is needed", advice=advice))
+    if block.between is not None and not block.between[0] < block.between[1]:
+        came, allowed = f"between = [{block.between[0]:g}, {block.between[1]:g}]", "the first number is less than the second"
+        problems.append(Problem(path=(*path, "between"), came=came, allowed=allowed, advice="Swap them, or give two different ones"))
+    if block.contrast not in known:
+        allowed = f"known are {_first(known)}" if known else "a claim is about a contrast, and there is none"
+        advice = nearest(block.contrast, known) or ("" if known else "Add a [[contrast]]")
+        problems.append(Problem(path=(*path, "contrast"), came=f"unknown contrast {shown(block.contrast)}", allowed=allowed, advice=advice))
+    if len(problems) > n_before:
+        return None
+    between = (block.between[0], block.between[1]) if block.between is not None else None
+    return Claim(id=block.id, text=block.text, contrast=block.contrast, above=block.above, below=block.below, between=between, path=path)
+
+
 def _blocks(document: Mapping[str, Any], kind: str, problems: list[Problem]) -> list[tuple[KeyPath, Any]]:
     """Return the raw blocks of one kind with their key paths, after adding a problem for each id that stands twice."""
     blocks = document.get(kind, [])
@@ -367,7 +408,7 @@ def load_scenario(path: str | os.PathLike[str], *, overrides: Mapping[str, Any] 
 
     def locate(problem: Problem) -> Problem:
         match problem.path:
-            case ("parameter" | "correlation" as kind, int(number), *_) if problem.file is None:
+            case ("parameter" | "correlation" | "contrast" | "claim" as kind, int(number), *_) if problem.file is None:
                 block = file.document[kind][number - 1]
                 name = block_id(block) if isinstance(block, dict) else ""
                 problem = problem if name in problem.came else replace(problem, came=f"{name}: {problem.came}")
@@ -497,7 +538,7 @@ def _check_keys(document: Mapping[str, Any]) -> list[Problem]:
     for key in document:
         if key in NOT_YET:
             came = f"{key} blocks are not supported by this version"
-            allowed = "it reads run, evidence, groups, model, parameter, correlation and sweep"
+            allowed = "it reads run, evidence, groups, model, parameter, correlation, contrast, claim and sweep"
             problems.append(Problem(path=(key,), came=came, allowed=allowed, advice="Delete them"))
         elif key not in known:
             came, allowed = f"unknown key {shown(key)}", f"known are {', '.join(known)}"
@@ -576,6 +617,18 @@ def _draft(document: Mapping[str, Any], file: TomlFile, folder: Path, once: _Onc
         described[path] = link = once(path, [path], lambda found, raw=raw, path=path: validated(CorrelationBlock, raw, path, found))
         correlation = _correlation(link, raw, path, problems) if link is not None else None
         correlations += [correlation] if correlation is not None else []
+    contrasts: list[Contrast] = []
+    claims: list[Claim] = []
+    blocks = _blocks(document, "contrast", problems)
+    names = [raw["id"] for _, raw in blocks if isinstance(raw, dict) and isinstance(raw.get("id"), str)]
+    for path, raw in blocks:
+        described[path] = side = once(path, [path], lambda found, raw=raw, path=path: validated(ContrastBlock, raw, path, found))
+        contrast = _contrast(side, path, groups, in_use, problems) if side is not None else None
+        contrasts += [contrast] if contrast is not None else []
+    for path, raw in _blocks(document, "claim", problems):
+        described[path] = said = once(path, [path], lambda found, raw=raw, path=path: validated(ClaimBlock, raw, path, found))
+        claim = _claim(said, path, names, problems) if said is not None else None
+        claims += [claim] if claim is not None else []
     if len(problems) > n_before or heading is None or run is None or model is None or in_use is None:
         return None
 
@@ -591,6 +644,8 @@ def _draft(document: Mapping[str, Any], file: TomlFile, folder: Path, once: _Onc
         rows=in_use.rows,
         parameters=tuple(parameters),
         correlations=tuple(correlations),
+        contrasts=tuple(contrasts),
+        claims=tuple(claims),
         document={},
     )
     problems += _check_run(run, len(scenario.places), len(periods))
@@ -763,6 +818,11 @@ def _document(scenario: Scenario, draft: _Draft, swept: Sequence[Swept], raw: Ma
         given = {"value": link.value, "matrix": link.matrix and [list(row) for row in link.matrix], "copula": link.copula, "df": link.df}
         given["note"] = described[link.path].note
         correlations.append({"id": link.id, "between": list(link.between)} | {key: item for key, item in given.items() if item is not None})
+    answers = {
+        kind: [described[block.path].model_dump(exclude_none=True) for block in blocks]
+        for kind, blocks in (("contrast", scenario.contrasts), ("claim", scenario.claims))
+        if blocks
+    }
     used = {described[block.path].source for block in scenario.parameters} | {row.source for row in scenario.rows}
     return {
         "schema_version": 1,
@@ -780,6 +840,7 @@ def _document(scenario: Scenario, draft: _Draft, swept: Sequence[Swept], raw: Ma
         | {"shared_load_scale": [list(members) for members in scenario.shared_load_scale]},
         "parameter": parameters,
         "correlation": correlations,
+        **answers,
     } | ({"sweep": [copy.deepcopy(raw["sweep"][each.number - 1]) for each in swept]} if swept else {})
 
 

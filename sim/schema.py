@@ -18,7 +18,7 @@ from pydantic.fields import FieldInfo
 from .errors import Problem
 from .evidence import Form
 from .limits import MAX_DRAWS, MAX_LABEL, MAX_SEED
-from .records import PARAMETERS
+from .records import PARAMETERS, QUANTITIES
 from .toml_file import KeyPath, nearest, shown
 
 
@@ -61,6 +61,12 @@ def _labels(raw: Any) -> tuple[str, ...]:
 def _parameter_name(name: str) -> str:
     if name not in PARAMETERS:
         raise _wrong(f"{shown(name)} is not a parameter", f"the parameters are {', '.join(PARAMETERS)}", nearest(name, PARAMETERS))
+    return name
+
+
+def _quantity_name(name: str) -> str:
+    if name not in QUANTITIES:
+        raise _wrong(f"{shown(name)} is not a quantity", f"the quantities are {', '.join(QUANTITIES)}", nearest(name, QUANTITIES))
     return name
 
 
@@ -357,6 +363,43 @@ class CorrelationBlock(_Table):
     note: Text | None = Field(None, description="why; stays in the resolved scenario")
 
 
+class ResultTable(_Table):
+    """One result, named by its labels."""
+
+    quantity: Annotated[str, AfterValidator(_quantity_name), Field(json_schema_extra={"enum": list(QUANTITIES)})] = Field(
+        description="which quantity"
+    )
+    corridor: Label = Field(description="a corridor or a group")
+    period: Label = Field(description="a period in use")
+    form: Literal["powder", "pill", "all"] = Field(description="powder, pill, or all")
+
+
+class ContrastBlock(_Table):
+    """`[[contrast]]`: the ratio of two results, in every draw."""
+
+    id: Id = Field(description="unique; names the ratio in results and in claims")
+    numerator: ResultTable = Field(description="what is divided")
+    denominator: ResultTable = Field(description="what it is divided by")
+    note: Text | None = Field(None, description="why; stays in the resolved scenario")
+
+
+class ClaimBlock(_Table):
+    """`[[claim]]`: a statement about a contrast, whose probability is asked for."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [{"required": ["above"]}, {"required": ["below"]}, {"required": ["between"]}]},
+    )
+    id: Id = Field(description="unique; names the claim in results")
+    text: Text = Field(description="what is claimed, as a sentence")
+    contrast: Text = Field(description="the contrast that it is about, by id")
+    above: Finite | None = Field(None, description="true where the ratio is greater than this")
+    below: Finite | None = Field(None, description="true where the ratio is less than this")
+    between: Annotated[list[Finite], Field(min_length=2, max_length=2)] | None = Field(
+        None, description="true where the ratio lies between these two, both included"
+    )
+    note: Text | None = Field(None, description="who said so, why; stays in the resolved scenario")
+
+
 def _swept(raw: Any) -> list[Any]:
     if not isinstance(raw, list) or not raw:
         raise _wrong(shown(raw), "values is a list of at least one value", "Write values = [0.0, 0.5]")
@@ -401,6 +444,8 @@ class ScenarioFile(Heading):
     model: ModelTable = Field(default_factory=lambda: ModelTable.model_validate({}), description="how loads are modelled")
     parameter: list[ParameterBlock] = Field(default_factory=list, description="what is assumed")
     correlation: list[CorrelationBlock] = Field(default_factory=list, description="what is assumed to go together")
+    contrast: list[ContrastBlock] = Field(default_factory=list, description="what is compared")
+    claim: list[ClaimBlock] = Field(default_factory=list, description="what is claimed")
     sweep: list[SweepBlock] = Field(default_factory=list, description="what is varied")
 
 
@@ -515,4 +560,6 @@ def _fields(model: type[BaseModel], path: Sequence[str | int], table: Any) -> di
         model = KINDS.get(str(table.get("kind")) if isinstance(table, dict) else "", model)
     elif model is SourcesTable or (model is EvidenceTable and len(path) > 1):
         model = Source
+    elif model is ContrastBlock and len(path) > 1:
+        model = ResultTable
     return model.model_fields

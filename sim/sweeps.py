@@ -14,15 +14,33 @@ from pydantic import BaseModel
 from .errors import Problem
 from .limits import MAX_CASES
 from .records import DIMENSIONS, LAYOUT_NAMES, Sweep
-from .schema import KINDS, CorrelationBlock, EvidenceTable, ModelTable, ParameterBlock, RunTable, SweepBlock, validated
+from .schema import (
+    KINDS,
+    ClaimBlock,
+    ContrastBlock,
+    CorrelationBlock,
+    EvidenceTable,
+    ModelTable,
+    ParameterBlock,
+    ResultTable,
+    RunTable,
+    SweepBlock,
+    validated,
+)
 from .toml_file import KeyPath, nearest, shown
 
-BLOCKS: Mapping[str, type[BaseModel]] = {"parameter": ParameterBlock, "correlation": CorrelationBlock}
+BLOCKS: Mapping[str, type[BaseModel]] = {
+    "parameter": ParameterBlock,
+    "correlation": CorrelationBlock,
+    "contrast": ContrastBlock,
+    "claim": ClaimBlock,
+}
 TABLES: Mapping[str, type[BaseModel]] = {"run": RunTable, "model": ModelTable, "evidence": EvidenceTable}
 
 # What `--set` may change and a sweep may not: names and words, which move no number, and what decides which labels there are at all.
 _NOT_SWEPT = {"name", "question", "run.keep_draws", "evidence.tables"}
-_WORDS = {"basis", "source", "grade", "note"}
+_WORDS = {"basis", "source", "grade", "note", "text"}
+_PATHS = "a path is table.key, or parameter.ID.key with the id of a block; correlation, contrast and claim likewise"
 
 Indices = tuple[int, ...]  # of the values of one case, a number for each sweep
 
@@ -67,6 +85,9 @@ def settable(document: Mapping[str, Any]) -> dict[str, KeyPath]:
                 kind = KINDS.get(str(law_table.get("kind")))
                 keys = {*law_table, *(kind.model_fields if kind is not None else ())}
                 paths |= {f"{stem}.distribution.{key}": (*base, "distribution", key) for key in keys}
+            for side in ("numerator", "denominator") if name == "contrast" else ():
+                if isinstance(block.get(side), dict):
+                    paths |= {f"{stem}.{side}.{key}": (*base, side, key) for key in ResultTable.model_fields}
     return paths
 
 
@@ -93,8 +114,7 @@ def override(document: dict[str, Any], overrides: Mapping[str, Any], problems: l
     for name, given in overrides.items():
         paths = settable(document)
         if name not in paths:
-            allowed = "a path is table.key, or parameter.ID.key and correlation.ID.key with the id of a block"
-            problems.append(Problem(file=f"--set {name}", came="there is no such path", allowed=allowed, advice=nearest(name, paths)))
+            problems.append(Problem(file=f"--set {name}", came="there is no such path", allowed=_PATHS, advice=nearest(name, paths)))
             continue
         keys = paths[name]
         _keep_id(document, keys)
@@ -163,8 +183,7 @@ def _keys(
             came, allowed = f"{shown(path)} cannot be swept", "a sweep varies what numbers follow from, and no names"
             problems.append(Problem(path=here, came=came, allowed=allowed, advice="Run it once for each value with --set"))
         else:
-            allowed = "a path is table.key, or parameter.ID.key and correlation.ID.key with the id of a block"
-            problems.append(Problem(path=here, came=f"there is no path {shown(path)}", allowed=allowed, advice=nearest(path, paths)))
+            problems.append(Problem(path=here, came=f"there is no path {shown(path)}", allowed=_PATHS, advice=nearest(path, paths)))
         return None
     keys = paths[path]
     for other in before:

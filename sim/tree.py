@@ -25,7 +25,7 @@ LAYOUT_VERSION = 1
 Coordinate = tuple[str, Any, Mapping[str, str]]  # dimension, labels, attributes
 Variable = tuple[tuple[str, ...], Any, Mapping[str, Any]]  # dimensions, array, attributes
 
-_OWN: Mapping[str, Coordinate] = {
+OWN_COORDINATES: Mapping[str, Coordinate] = {
     "quantile": ("quantile", np.array(PROBABILITIES), {"units": "1", "long_name": "probability of the quantile"}),
     "moment": (
         "moment",
@@ -114,7 +114,7 @@ def common_groups(
         draws[name] = ((*sweeps, "chain", "draw", *dimensions), answer.kept, common)
     # A number and its unit in two places: the ratio of a quantity to its unit is dimensionless, which is what CF asks of mixed units.
     in_units = {"units": "1", "long_name": "quantile of the parameter's own law, in the unit that the coordinate unit names"}
-    everywhere, noted = {**labels, **_OWN}, {"note": moments_note, **(attributes or {})}
+    everywhere, noted = {**labels, **OWN_COORDINATES}, {"note": moments_note, **(attributes or {})}
     groups = {
         "quantiles": one_group(quantiles, everywhere, "quantiles over all draws", attributes),
         "mcse": one_group(mcse, everywhere, "Monte Carlo standard errors of the quantiles, binning error included", attributes),

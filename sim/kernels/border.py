@@ -1,7 +1,7 @@
 """One block of the border model: seized + missed = flow, in every draw, gross and pure, added to the summaries as it is drawn.
 
 Letters: x = inputs (parameter draws and constants), j = strata sorted by period and corridor, b = load-scale blocks, c = corridors,
-g = groups, p = periods, d = draws of one lane (at most 1,024), s = uniform slots.
+g = groups, p = periods, d = draws of one lane (at most 1,024), s = uniform slots, k = contrasts, m = claims.
 """
 
 from __future__ import annotations
@@ -176,6 +176,25 @@ class Strata(NamedTuple):
     cell_start: np.ndarray
     member: np.ndarray
     index: np.ndarray
+
+
+class Contrasts(NamedTuple):
+    """Ratios of two results, as summaries after all others, and claims about them.
+
+    row (S - k,)                          where the draws of a summary wait for the ratios, -1 where none needs it
+    numerator, denominator (k,)           rows; the last row holds zeros
+    numerator_factor, denominator_factor (k,)   what a row is multiplied by
+    claim_contrast, claim_low, claim_high (m,)  a claim is true where low <= ratio <= high
+    """
+
+    row: np.ndarray
+    numerator: np.ndarray
+    denominator: np.ndarray
+    numerator_factor: np.ndarray
+    denominator_factor: np.ndarray
+    claim_contrast: np.ndarray
+    claim_low: np.ndarray
+    claim_high: np.ndarray
 
 
 class Tables(NamedTuple):
@@ -704,7 +723,52 @@ def _quantity(q, part, values):
 
 
 @kernel
-def summarise(index, parts, whole, values, first, lane, layout, state, sums, stored, waiting):
+def record(s, draws, first, lane, layout, state, sums, stored, waiting):
+    """Add one lane of draws (d,) to summary s, or store it; see `summarise`."""
+    n = draws.size
+    if stored.shape[1] > 0:
+        for i in range(min(n, stored.shape[1] - first)):
+            stored[s, first + i] = draws[i]
+    else:
+        if layout.mode[s] == CONTINUOUS:
+            place_lane(layout, state, s, draws, waiting[s, :n])
+        else:
+            update(layout, state, s, draws)
+        sums[s, lane, 0], sums[s, lane, 1] = lane_sums(draws, layout.centre[s])
+
+
+@kernel
+def compare(contrasts, kept, values, first, lane, layout, state, sums, stored, waiting, claim_counters):
+    """Form the ratios of one lane, add them to their summaries or store them, and count what is true of them.
+
+    kept (T + 1, d)      draws of the summaries that a ratio needs, by Contrasts.row; zeros in the last row
+    claim_counters (m, 2)   draws for which a claim is true, and is not, added to; 0/0 is neither
+    the rest             as in `summarise`
+
+    Source: method.md section 7; 0/0 and x/0 as in interface.md section 4.
+    """
+    n = values.size
+    before = contrasts.row.size
+    for k in range(contrasts.numerator.size):
+        above, below = kept[contrasts.numerator[k], :n], kept[contrasts.denominator[k], :n]
+        more, less = contrasts.numerator_factor[k], contrasts.denominator_factor[k]
+        for i in range(n):
+            values[i] = (above[i] * more) / (below[i] * less)
+        record(before + k, values, first, lane, layout, state, sums, stored, waiting)
+        for m in range(contrasts.claim_contrast.size):
+            if contrasts.claim_contrast[m] == k:
+                low, high = contrasts.claim_low[m], contrasts.claim_high[m]
+                hits = 0
+                undefined = 0
+                for i in range(n):
+                    hits += (low <= values[i]) & (values[i] <= high)
+                    undefined += values[i] != values[i]
+                claim_counters[m, 0] += hits
+                claim_counters[m, 1] += n - hits - undefined
+
+
+@kernel
+def summarise(index, parts, whole, values, first, lane, layout, state, sums, stored, waiting, row, kept):
     """Add every quantity of one corridor or group in one period to its summary, or store it.
 
     index (3, 13)        summaries, -1 where none is kept
@@ -714,6 +778,7 @@ def summarise(index, parts, whole, values, first, lane, layout, state, sums, sto
     sums (S, lanes, 2)   sums of v - centre and of its square, written for this lane
     stored (S, k)        kept draws of points 0 .. k - 1; with k = 0 nothing is stored and the summaries are updated
     waiting (S, d)       uint16, places of this lane in the summaries without atoms, written; to be counted by `count_waiting`
+    row, kept            Contrasts.row, and (T + 1, d) where it says the draws are kept for `compare`
     """
     n = values.size
     for e in range(whole.shape[0]):
@@ -729,26 +794,24 @@ def summarise(index, parts, whole, values, first, lane, layout, state, sums, sto
             if s < 0:
                 continue
             draws = _quantity(q, part, values)
-            if stored.shape[1] > 0:
-                for i in range(min(n, stored.shape[1] - first)):
-                    stored[s, first + i] = draws[i]
-            else:
-                if layout.mode[s] == CONTINUOUS:
-                    place_lane(layout, state, s, draws, waiting[s, :n])
-                else:
-                    update(layout, state, s, draws)
-                sums[s, lane, 0], sums[s, lane, 1] = lane_sums(draws, layout.centre[s])
+            if row[s] >= 0:
+                wanted = kept[row[s]]
+                for i in range(n):
+                    wanted[i] = draws[i]
+            record(s, draws, first, lane, layout, state, sums, stored, waiting)
 
 
 @kernel
 def border_block(
-    strata, inputs, tables, law, source, first, n_draws, layout, state, sums, counters, inland_counters, stored, stored_inputs
-):
+    strata, inputs, tables, contrasts, law, source, first, n_draws, layout, state, sums, counters, inland_counters, claim_counters,
+    stored, stored_inputs,
+):  # fmt: skip
     """Draw points first .. first + n_draws - 1 of one replicate of the border model and add them to its summaries.
 
     sums (S, lanes, 2)            lane sums of this block, written
     counters (j, 2)               draws with purity cut, sd limited, added to
     inland_counters (cells, 2)    draws with inland seizures cut at what was missed, by powder and pill, added to
+    claim_counters (m, 2)         draws for which a claim is true, and is not, added to
     stored (S, k), stored_inputs (x, k)    as `summarise`: with k > 0 the first k points are stored and no summary is touched
     """
     n_strata = strata.form.size
@@ -768,6 +831,10 @@ def border_block(
     parts = np.empty((3, N_COMPONENTS, lane_size + PADDING))
     group_parts = np.empty((n_groups, 3, N_COMPONENTS, lane_size + PADDING))
     whole = np.empty((N_COMPONENTS, lane_size + PADDING))
+    n_kept = 0
+    for s in range(contrasts.row.size):
+        n_kept = max(n_kept, contrasts.row[s] + 1)
+    kept = np.zeros((n_kept + 1, lane_size))
     n_lanes = (n_draws + lane_size - 1) // lane_size
     waiting = np.empty((min(n_lanes, _WAITING), layout.origin.size if stored.shape[1] == 0 else 0, lane_size), np.uint16)
     for lane in range(n_lanes):
@@ -810,12 +877,15 @@ def border_block(
                         add_parts(group_parts[g], parts)
                 summarise(
                     strata.index[corridor, period], parts, whole, scratch[1, :n], start, lane, layout, state, sums, stored,
-                    waiting[lane % _WAITING],
+                    waiting[lane % _WAITING], contrasts.row, kept,
                 )  # fmt: skip
             for g in range(n_groups):
                 summarise(
                     strata.index[n_corridors + g, period], group_parts[g], whole, scratch[1, :n], start, lane, layout, state, sums, stored,
-                    waiting[lane % _WAITING],
+                    waiting[lane % _WAITING], contrasts.row, kept,
                 )  # fmt: skip
+        compare(
+            contrasts, kept, scratch[1, :n], start, lane, layout, state, sums, stored, waiting[lane % _WAITING], claim_counters
+        )  # fmt: skip
         if (lane + 1) % _WAITING == 0 or lane + 1 == n_lanes:
             count_waiting(layout, state, waiting[: lane % _WAITING + 1])

@@ -101,6 +101,20 @@ between = ["detection_rate[east]", "detection_rate[west]"]
 value = 0.3
 """
 
+CONTRAST = """\
+[[contrast]]
+id = "ratio"
+numerator = { quantity = "flow_pure_kg", corridor = "east", period = "FY2024", form = "all" }
+denominator = { quantity = "flow_pure_kg", corridor = "all-borders", period = "FY2024", form = "all" }
+
+[[claim]]
+id = "claim"
+text = "More"
+contrast = "ratio"
+above = 1.0
+
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
@@ -179,7 +193,7 @@ CASES: tuple[WrongFiles, ...] = (
     wrong("a key twice", "seed = 43", "seed = 43\n§seed = 44", "Cannot overwrite a value"),
     # the heading and [run]
     wrong("an unknown table", "[groups]", "§[gruops]", 'unknown key "gruops"', 'The nearest is "groups"'),
-    wrong("a later feature", "[run]", "§[[contrast]]\nid = 1\n[run]", "contrast blocks are not supported by this version"),
+    wrong("a later feature", "[run]", "§[[condition]]\nid = 1\n[run]", "condition blocks are not supported by this version"),
     wrong("another schema version", "schema_version = 1", "§schema_version = 2", "schema_version = 2; it must be 1"),
     wrong("a name that cannot name a folder", '"two-borders"', '§"Two Borders!"', "a-z, 0-9 and -", 'Write "two-borders"'),
     wrong("no name", 'name = "two-borders"\n', "", "scenario.toml:1: name: name is missing", "Add name"),
@@ -351,6 +365,42 @@ CASES: tuple[WrongFiles, ...] = (
         '[[sweep]]\ndim = "m"\npath = "parameter.detection_rate[west].distribution.mean"\nvalues = [0.1]\n[[sweep]]\ndim = "law"\n'
         '§path = "parameter.detection_rate[west].distribution"\nvalues = [0.1]\n[groups]\n',
         "varies what sweep[1] varies",
+    ),
+    # contrasts and claims
+    *(
+        wrong(name, "[groups]\n", CONTRAST.replace(*change, 1) + "[groups]\n", *fragments)
+        for name, change, *fragments in (
+            ("an unknown quantity", ('{ quantity = "flow_pure_kg"', '{ §quantity = "flow_kg"'), "is not a quantity", '"flow_'),
+            ("an unknown corridor of a result", ('corridor = "east"', 'corridor = "eats"'), 'ratio: unknown corridor "eats"', '"east"'),
+            ("an unknown period of a result", ('"FY2024"', '"FY2042"'), 'unknown period "FY2042"', "contrast[1].numerator.period", '"FY20'),
+            ("a form of evidence in a result", ('form = "all"', 'form = "unrecorded"'), 'must be "powder" or "pill" or "all"'),
+            ("a result without a form", (', form = "all"', ""), "form is missing", "contrast[1].numerator.form"),
+            ("a result with an unknown key", ("form =", "note = 1, form ="), "unknown key note", "quantity, corridor, period, form"),
+            ("a result that is no table", ("numerator = {", 'numerator = "flow" #'), "numerator", "it must be a table"),
+            (
+                "a number of loads of one form",
+                (
+                    '"flow_pure_kg", corridor = "east", period = "FY2024", form = "all"',
+                    '"n_missed", corridor = "east", period = "FY2024", form = "pill"',
+                ),
+                "ratio: n_missed of east in FY2024 does not exist for form pill",
+                "contrast[1].numerator",
+            ),
+            ("a claim about an unknown contrast", ('contrast = "ratio"', '§contrast = "ration"'), 'unknown contrast "ration"', '"ratio"'),
+            ("a claim without a threshold", ("above = 1.0", ""), "none of above, below and between is given", "Add above = 1.0"),
+            ("a claim with two thresholds", ("above = 1.0", "above = 1.0\nbelow = 2"), "both above and below are given"),
+            ("a claim between numbers out of order", ("above = 1.0", "§between = [2, 1]"), "between = [2, 1]", "Swap them"),
+            ("a claim between one number", ("above = 1.0", "§between = [2]"), "between", "at least 2 entries"),
+            ("a claim above no number", ("above = 1.0", '§above = "one"'), "above", "it must be a number"),
+            ("a claim without a text", ('text = "More"\n', ""), "text is missing"),
+        )
+    ),
+    wrong(
+        "one contrast table",
+        "[groups]\n",
+        CONTRAST.replace("[[contrast]]", "§[contrast]") + "[groups]\n",
+        "Write [[contrast]]",
+        n_problems=2,
     ),
     wrong("one sweep table", "[groups]\n", '[sweep]\ndim = "s"\n[groups]\n', "Write [[sweep]]"),
     # evidence tables
