@@ -570,6 +570,50 @@ def _ratio_factor(r: float) -> Verdict:
     return verdict
 
 
+# --- contrasts and claims ----------------------------------------------------------------------------------------------------------
+
+
+def two_years(sampler: str, seed: int, prior: float = 0.5) -> Any:
+    """2 and then 11 events, all but one load in 10^6 missed: missed loads are then as the rates of seizures, which are gamma."""
+    sides = [{"quantity": "n_missed", "corridor": "north", "period": period, "form": "all"} for period in (PERIOD, "FY2023")]
+    return scenario(
+        [row(n_events=2, amount=2.0, period="FY2023"), row(n_events=11, amount=11.0)],
+        {"detection_rate": 1e-6, "powder_purity": 1.0},
+        run={"draws": DRAWS, "seed": seed, "sampler": sampler},
+        model={"load_law": "equal", "event_prior": prior},
+        contrast=[{"id": "growth", "numerator": sides[0], "denominator": sides[1]}],
+        claim=[{"id": "increase", "text": "It increased", "contrast": "growth", "above": 1.0}],
+    )
+
+
+def _seized_rate_ratio(tree: Tree) -> None:
+    """((n2 + a) / (n1 + a)) F(2 (n2 + a), 2 (n1 + a)); method.md section 8."""
+    expected = {0.025: 1.44496, 0.5: 5.13180, 0.975: 28.92975}
+    np.testing.assert_allclose(11.5 / 2.5 * stats.f.ppf(list(expected), 23.0, 5.0), list(expected.values()), atol=5e-6)
+    group = tree["contrasts"].to_dataset().sel(contrast="growth", quantile=list(expected))
+    n = replicates(tree)
+    verdicts.assert_agrees(group["ratio"].values, list(expected.values()), group["ratio_mcse"].values, n, 1e-5, "ratio of rates")
+    claim = tree["claims"].to_dataset().sel(claim="increase")
+    verdicts.assert_agrees(float(claim["probability"]), 0.995302, float(claim["probability_mcse"]), n, 5e-5, "P(increase)")
+
+
+def _of_quantiles(sampler: str, seed: int) -> Tree:
+    tree = run(two_years(sampler, seed)).copy(deep=True)
+    of = tree["quantiles"]["n_missed"].sel(corridor="north", form="all")
+    tree["contrasts"]["ratio"][0] = of.sel(period=PERIOD).values / of.sel(period="FY2023").values
+    return tree
+
+
+def _swapped(model: compiled.Model) -> compiled.Model:
+    given = model.contrasts
+    return dataclasses.replace(model, contrasts=given._replace(numerator=given.denominator, denominator=given.numerator))
+
+
+def _hits_of_the_rest(model: compiled.Model) -> compiled.Model:
+    given = model.contrasts
+    return dataclasses.replace(model, contrasts=given._replace(claim_low=-given.claim_high, claim_high=given.claim_low))
+
+
 # --- the table ---------------------------------------------------------------------------------------------------------------------
 
 
@@ -588,6 +632,16 @@ def _no_limit(model: compiled.Model) -> compiled.Model:
 BETA_RATE = {"kind": "beta", "alpha": 4.0, "beta": 36.0}
 
 ANSWERS: dict[str, Answer] = {
+    "ratio of two years": Answer(
+        ask=two_years,
+        verdict=_seized_rate_ratio,
+        faults={
+            "a ratio of quantiles": _of_quantiles,
+            "numerator and denominator swapped": lambda sampler, seed: mutant(two_years(sampler, seed), _swapped),
+            "misses for hits": lambda sampler, seed: mutant(two_years(sampler, seed), _hits_of_the_rest),
+            "flat prior": instead(two_years, prior=1.0),
+        },
+    ),
     "missed loads, rate known": Answer(
         ask=one,
         verdict=_missed_at_known_rate,
