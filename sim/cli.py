@@ -902,6 +902,9 @@ def _caveats(tree: xr.DataTree) -> list[str]:
             texts.append(
                 f"{quantity} is 0/0 in up to {_percent(variable.attrs['undefined_share'])} of the draws of a cell; these are left out."
             )
+    undefined = float(tree["contrasts"]["ratio"].attrs.get("undefined_share", 0.0)) if "contrasts" in tree.children else 0.0
+    if undefined > 0.0:
+        texts.append(f"A ratio of a contrast is 0/0 in up to {_percent(undefined)} of draws; these are left out.")
     texts += _without_moments(tree)
     missing = json.loads(str(tree.attrs.get("members_missing", "{}")))
     for group, periods in missing.items():

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import sim
-from sim import cli, results, runner
+from sim import cli, finished, results, runner
 from sim.errors import ScenarioError
 from sim.model import compile_model
 from sim.records import LAYOUT_NAMES, Claim, Result
@@ -232,6 +232,15 @@ def test_an_interrupted_run_with_a_second_count_goes_on(tmp_path: Path, monkeypa
     assert whole.attrs["numbers_digest"] == first.attrs["numbers_digest"] == again.attrs["numbers_digest"]
 
 
+def test_a_finished_case_is_kept_with_its_claims() -> None:
+    run = runner.simulate(compile_model(asked(NORTH_TO_SOUTH, claims=[claim(above=0.05)], run={"draws": 4096})), threads=1)
+    again = finished._unpack(finished._pack({3: run}, "this"), "this")[3]
+    for name in ("contrasts", "claims"):
+        mine, kept_ones = getattr(run, name), getattr(again, name)
+        assert mine.keys() == kept_ones.keys()
+        assert all(np.array_equal(mine[key], kept_ones[key]) and mine[key].dtype == kept_ones[key].dtype for key in mine)
+
+
 # --- files ------------------------------------------------------------------------------------------------------------------------
 
 
@@ -345,6 +354,14 @@ def test_show_prints_ratios_and_claims(whole: Any) -> None:
 def test_a_word_says_no_more_than_both_bounds_allow(lower: float, upper: float, word: str) -> None:
     said = cli.claim_in_words("It is so.", 0.5 * (lower + upper), 0.3 * (upper - lower), lower, upper, 500, 1000)
     assert said.startswith(f'"It is so" is {word} under')
+
+
+def test_an_undefined_share_is_told() -> None:
+    rows = [row(n_events=0, amount=0.0), row("south", n_events=4)]
+    blocks = [*(block(name, law) for name, law in (("detection_rate", 0.5), ("powder_purity", 0.5))), block("load_median", 1.0)]
+    one = scenario(rows, blocks, model={"load_law": "equal"}, run={"draws": 4096}, contrast=[contrast(side(), side())])
+    text = cli._summary(sim.run(one, threads=1), 0.9, terminal=False)
+    assert "A ratio of a contrast is 0/0 in up to 7" in text  # P(nothing missed) = .5^.5
 
 
 def test_few_hits_are_told_with_their_bounds() -> None:
