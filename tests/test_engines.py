@@ -12,20 +12,18 @@ import time
 from pathlib import Path
 
 import pytest
-import strategies
+from estimates import bits, border_engine, make_tasks_small
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim import engines, partials, runner
+from sim import engines, runner
 from sim.errors import SimError
-from sim.model import compile_model
 
 distributed = pytest.importorskip("distributed")
 cluster = pytest.importorskip("sim.cluster")
 
 ROOT = Path(__file__).parents[1]
 PLAN = runner.Plan(sampler="sobol", seed=43, draws_asked=1 << 17, replicates=16, points=1 << 13)
-ESTIMATES = ("quantiles", "mcse", "mean", "sd", "mean_mcse", "n", "counters")
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning:distributed"),
@@ -36,18 +34,12 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def engine():
-    return runner.BorderEngine(compile_model(strategies.fixed_border_scenario()))
+    return border_engine()
 
 
 @pytest.fixture(autouse=True)
 def _small_tasks(monkeypatch):
-    monkeypatch.setattr(runner, "BLOCK", 1 << 10)
-    monkeypatch.setattr(runner, "_BLOCKS_A_TASK", 1)
-    monkeypatch.setattr(partials, "SHARE", float("inf"))
-
-
-def bits(estimates):
-    return {name: getattr(estimates, name).tobytes() for name in ESTIMATES}
+    make_tasks_small(monkeypatch)
 
 
 @pytest.fixture(scope="module")

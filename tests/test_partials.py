@@ -14,35 +14,27 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import strategies
+from estimates import bits, border_engine, make_tasks_small
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim import partials, runner
 from sim.errors import ResultError
-from sim.model import compile_model
 
 PLANS = {
     "sobol": runner.Plan(sampler="sobol", seed=43, draws_asked=1 << 15, replicates=16, points=1 << 11),
     "philox": runner.Plan(sampler="philox", seed=43, draws_asked=1 << 15, replicates=1, points=3 << 13),
 }
-ESTIMATES = ("quantiles", "mcse", "mean", "sd", "mean_mcse", "n", "counters")
 
 
 @pytest.fixture(scope="module")
 def engine():
-    return runner.BorderEngine(compile_model(strategies.fixed_border_scenario()))
+    return border_engine()
 
 
 @pytest.fixture(autouse=True)
 def _small_tasks(monkeypatch):
-    monkeypatch.setattr(runner, "BLOCK", 1 << 10)
-    monkeypatch.setattr(runner, "_BLOCKS_A_TASK", 1)
-    monkeypatch.setattr(partials, "SHARE", float("inf"))
-
-
-def bits(estimates):
-    return {name: getattr(estimates, name).tobytes() for name in ESTIMATES}
+    make_tasks_small(monkeypatch)
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import strategies
 from bare import block, draws, row, scenario
+from estimates import REPORTED, border_engine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,18 +24,17 @@ PLANS = {
     "sobol": runner.Plan(sampler="sobol", seed=43, draws_asked=1 << 16, replicates=16, points=1 << 12),
     "philox": runner.Plan(sampler="philox", seed=43, draws_asked=1 << 17, replicates=1, points=3 << 15),
 }
-ESTIMATES = ("quantiles", "mcse", "mean", "sd", "mean_mcse", "n", "counters")
 
 
 @pytest.fixture(scope="module")
 def engine():
-    return runner.BorderEngine(compile_model(strategies.fixed_border_scenario()))
+    return border_engine()
 
 
 def digest(estimates):
     """Return a hash of the bytes of everything that is reported."""
     total = hashlib.sha256()
-    for name in ESTIMATES:
+    for name in REPORTED:
         total.update(np.ascontiguousarray(getattr(estimates, name)).tobytes())
     return total.hexdigest()
 
