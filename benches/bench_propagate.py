@@ -51,7 +51,7 @@ def plain(**x: Any) -> dict[str, Any]:
 
 def contenders(effort: Effort) -> tuple[dict[str, Contender], Measures]:
     """Return ("compiled, 1 thread", "plain, 2 threads", "NumPy" and every peer that is there, why the others are not)."""
-    n = effort.draws(1_000_000)
+    n = effort.draws(2**22)  # what a call pays once, 15 ms, is half of its time at a million draws
     compiled = numba.njit(flows, error_model="numpy")  # a checked division would keep the loop scalar: 9 ns a draw, not 2
     ours = partial(sim.propagate, parameters=PARAMETERS, draws=n, seed=SEED)
     found = {

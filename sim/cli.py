@@ -667,7 +667,7 @@ def _telling_of_compiling(quiet: bool) -> contextlib.AbstractContextManager[None
     kept = "this once" if cache_folder() else "in every run, because no cache folder can be written"
 
     def tell() -> None:
-        _tell(f"Compiling the kernels, {kept}: about a minute.")
+        _tell(f"Compiling the kernels, {kept}: half a minute to a minute.")
 
     return when_compiling(tell)
 

@@ -18,7 +18,7 @@ from scipy import special
 from . import engines, partials
 from .errors import Problem, SimError
 from .evidence import FORMS
-from .kernels import border, streams, summaries
+from .kernels import ahead, border, streams, summaries
 from .limits import MAX_DRAWS
 from .model import ABSENT, ZERO, Model
 from .partials import Part, Task
@@ -638,6 +638,7 @@ def simulate(
     """
     scenario = model.scenario
     engine = BorderEngine(model)
+    ahead.start(model.strata, model.tables)
     identity = json.dumps(scenario.document, sort_keys=True)
     estimates = estimate(
         engine,
