@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from . import bench_accuracy, bench_border, bench_kernels, bench_memory, bench_propagate, bench_start
 from .measuring import Effort, Measures, circumstances, load_average
 from .targets import Comparison, Verdict, verdicts
@@ -40,27 +42,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, help="times that every contender runs (default 10)")
     parser.add_argument("--quick", action="store_true", help="a sixteenth of the draws, three rounds: a look, not a result")
     parser.add_argument("--long", action="store_true", help="also two threads at 10^7 draws and memory of the shipped scenario at 10^8")
-    parser.add_argument("--output", type=Path, help="folder of results.json and RESULTS.md (default: benches/, when all run at full size)")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        help="folder of results.json and RESULTS.md (default: benches/); what is not measured keeps its last rows",
+    )
     asked = parser.parse_args(arguments)
     effort = Effort(
         rounds=asked.rounds or (_QUICK.rounds if asked.quick else Effort().rounds),
         divide=_QUICK.divide if asked.quick else 1,
         long=asked.long,
     )
-    report: dict[str, Any] = {"made_at": datetime.now(UTC).isoformat(timespec="seconds"), "effort": asdict(effort), **circumstances()}
-    report["load_averages"] = {}
-    report["amounts"] = {}
-    rows: list[Verdict] = []
+    folder = asked.output or (None if asked.quick else Path(__file__).parent)
+    report: dict[str, Any] = {**circumstances(), "made_at": {}, "effort": {}, "load_averages": {}, "amounts": {}}
+    if folder is not None and (folder / "results.json").is_file():
+        before = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+        report |= {key: before[key] for key in ("made_at", "effort", "load_averages", "amounts")}
     for name in asked.only or BENCHES:
         begin = time.perf_counter()
         measures = BENCHES[name](effort)
+        report["made_at"][name] = datetime.now(UTC).isoformat(timespec="minutes")
+        report["effort"][name] = asdict(effort)
         report["load_averages"][name] = load_average()
         report["amounts"][name] = {key: amount if isinstance(amount, str) else amount.tolist() for key, amount in measures.items()}
-        found = verdicts(name, measures)
-        rows += found
-        print(f"\n{name}: {time.perf_counter() - begin:.0f} s\n\n{table(found)}", flush=True)
+        print(f"\n{name}: {time.perf_counter() - begin:.0f} s\n\n{table(verdicts(name, measures))}", flush=True)
+    rows: list[Verdict] = []
+    for name in filter(report["amounts"].__contains__, BENCHES):
+        amounts = report["amounts"][name].items()
+        rows += verdicts(name, {key: amount if isinstance(amount, str) else np.array(amount) for key, amount in amounts})
     report["ratios"] = [asdict(row) for row in rows]
-    folder = asked.output or (Path(__file__).parent if not asked.only and not asked.quick else None)
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "results.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
@@ -95,23 +105,30 @@ def markdown(report: Mapping[str, Any], rows: Sequence[Verdict]) -> str:
     missed = [row for row in judged if not row.met]
     without = [row for row in rows if row.ratio is None]
     versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
-    loads = [load for load in (report["load_average"], *report["load_averages"].values()) if load is not None]
+    loads = [load for load in report["load_averages"].values() if load is not None]
     busy = max(loads, default=0.0)
-    effort = report["effort"]
     parts = [
         "# Ratios\n",
-        f"Written by `python -m benches` at {report['made_at']}; do not edit. {effort['rounds']} rounds. {_HOW}\n",
+        f"Written by `python -m benches`; do not edit. {_HOW}\n",
         f"{report['cpu']}, {report['processors']} processors, {report['system']}; Python {report['python']}; {versions}.\n",
         f"Load average from {min(loads, default=0.0):.1f} to {busy:.1f}{_BUSY if busy > QUIET else '.'}\n",
         f"**{len(judged) - len(missed)} of {len(judged)} targets are met.** Not measured: {len(without)}.\n",
     ]
-    if effort["divide"] > 1:
-        parts.insert(2, f"A quick look at 1/{effort['divide']} of the draws: not a result.\n")
+    if any(effort["divide"] > 1 for effort in report["effort"].values()):
+        parts.insert(2, f"A quick look at 1/{_QUICK.divide} of the draws: not a result.\n")
     if missed:
         parts += ["Missed:\n", *(f"- {row.comparison.what}: {_shown(row)}, target {_target(row.comparison)}" for row in missed), ""]
     for name in dict.fromkeys(row.comparison.bench for row in rows):
-        parts += [f"## {name}\n", table([row for row in rows if row.comparison.bench == name]) + "\n"]
+        parts += [
+            f"## {name}\n",
+            f"Measured at {report['made_at'][name]} in {report['effort'][name]['rounds']} rounds.\n",
+            table([row for row in rows if row.comparison.bench == name]) + "\n",
+        ]
     return "\n".join(parts)
+
+
+def _when(report: Mapping[str, Any], name: str) -> str:
+    return f"Measured at {report['made_at'][name]}, {report['effort'][name]['rounds']} rounds.\n"
 
 
 def _shown(row: Verdict) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import doctest
 import importlib
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -164,6 +164,18 @@ def test_one_command_writes_the_amounts_and_the_table(tmp_path, capsys):
     assert page.count("**no**") == len(missed)
     shown = capsys.readouterr().out
     assert all(f"| {row['comparison']['what']} |" in page and f"| {row['comparison']['what']} |" in shown for row in rows)
+
+
+def test_a_bench_that_is_not_asked_for_keeps_its_last_rows(tmp_path):
+    memory = {"small, 10^7 draws": [3.0], "small, 10^6 draws": [2.0]}
+    absent = dict.fromkeys(("small, 10^8 draws", "shipped, 10^6 draws", "shipped, 10^7 draws", "shipped, 10^8 draws"), "not asked for")
+    last = {"made_at": "2026-01-01T00:00+00:00", "effort": asdict(Effort()), "load_averages": 1.0, "amounts": {**memory, **absent}}
+    (tmp_path / "results.json").write_text(json.dumps({key: {"memory": each} for key, each in last.items()}))
+    main(["--only", "kernels", "--rounds", "1", "--quick", "--output", str(tmp_path)])
+    assert json.loads((tmp_path / "results.json").read_text())["amounts"]["memory"] == last["amounts"]
+    page = (tmp_path / "RESULTS.md").read_text()
+    assert page.index("## kernels") < page.index("## memory")
+    assert "| peak of small, 10^7 draws / 10^6 | 1.5 |" in page
 
 
 def test_the_table_is_written_as_its_example_shows():

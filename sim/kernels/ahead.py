@@ -11,6 +11,7 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -23,22 +24,17 @@ from .jit import cache_folder
 _FLAG = "compiling-ahead"  # in the cache folder: one helper is enough, whoever begins
 
 
-def start(strata: border.Strata, tables: border.Tables) -> subprocess.Popen[bytes] | None:
+def start(strata: border.Strata, tables: border.Tables) -> None:
     """Start the helper, where the border kernel was never compiled and a second processor is there; it ends by itself."""
     folder = cache_folder()
     if folder is None or (os.cpu_count() or 1) < 2 or any(Path(folder).rglob("border.border_block-*.nbi")):
-        return None
-    try:
+        return
+    with contextlib.suppress(OSError):
         (Path(folder) / _FLAG).touch(exist_ok=False)
         helper = subprocess.Popen(
             [sys.executable, "-m", __name__], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        assert helper.stdin is not None
-        with helper.stdin as pipe:
-            pipe.write(pickle.dumps(parts(strata, tables)))
-    except OSError:
-        return None
-    return helper
+        threading.Thread(target=helper.communicate, args=(pickle.dumps(parts(strata, tables)),), daemon=True).start()
 
 
 def parts(strata: border.Strata, tables: border.Tables) -> list[tuple[str, str, tuple[Any, ...]]]:
