@@ -502,7 +502,7 @@ def _print_plan(scenario: Scenario, final: Path, unfinished: Path, threads: int 
         ("corridors", ", ".join(scenario.runs[0].corridors)),
         ("groups", ", ".join(name for name, _ in scenario.runs[0].groups) or "none"),
         ("periods", ", ".join(scenario.runs[0].periods)),
-        ("strata with evidence", str(len(matched.strata))),
+        ("strata with evidence", str(len(matched.strata) + len(matched.precursors))),
         ("parameter draws", f"{len(matched.parameter_draws)} from {len(scenario.parameters)} blocks"),
         ("size of loads", _load_law(scenario.document["model"], scenario.document.get("sweep", []))),
         ("draws", f"{scenario.draws:,} asked, {first.draws:,} used: {first.replicates} x {first.points:,} ({scenario.sampler})"),
@@ -757,7 +757,19 @@ def _summary(tree: xr.DataTree, prob: float, *, terminal: bool) -> str:
     rows = [(*place, gross[row][0], pure[row][0], *flow[row], *rate[row]) for row, place in enumerate(_places(tree))]
     question = str(tree.attrs["title"])
     table = _some_rows(header, rows, len(swept), terminal)
-    return "\n\n".join([question, table, *_contrasts(tree, prob, terminal), *_claims(tree), *_caveats(tree)])
+    parts = [question, table, *_potentials(tree, prob, terminal), *_contrasts(tree, prob, terminal), *_claims(tree), *_caveats(tree)]
+    return "\n\n".join(parts)
+
+
+def _potentials(tree: xr.DataTree, prob: float, terminal: bool) -> list[str]:
+    """Return the table of what seized precursors could have made, where there are any."""
+    if "potential_pure_kg" not in tree["quantiles"].data_vars:
+        return []
+    cells = zip(_places(tree), _cells(tree, "potential_pure_kg", "all", prob), strict=True)
+    rows = [(*place, *cell) for place, cell in cells if cell[0] != ABSENT]
+    swept = _sweeps(tree)
+    header = (*swept, "corridor", "period", "potential of\nprecursors\npure, kg", f"{100 * prob:g} %\ninterval")
+    return [_some_rows(header, rows, len(swept), terminal)]
 
 
 def _cases(tree: xr.DataTree, group: str, ids: str) -> list[tuple[str, ...]]:
@@ -907,9 +919,10 @@ def _caveats(tree: xr.DataTree) -> list[str]:
         texts.append(f"A ratio of a contrast is 0/0 in up to {_percent(undefined)} of draws; these are left out.")
     texts += _without_moments(tree)
     missing = json.loads(str(tree.attrs.get("members_missing", "{}")))
+    what = "of the drug " if "potential_pure_kg" in tree["quantiles"].data_vars else ""
     for group, periods in missing.items():
         lacks = "; ".join(f"{', '.join(members)} in {period}" for period, members in periods.items())
-        texts.append(f"{group} is summed without {lacks}: there is no evidence there.")
+        texts.append(f"{group} is summed without {lacks}: there is no evidence {what}there.")
     return [textwrap.fill(text, 100, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False) for text in texts]
 
 

@@ -19,8 +19,9 @@ from .units import MASS_UNITS, UnitError, closest, to_kg
 if TYPE_CHECKING:
     import pandas as pd
 
-Form = Literal["powder", "pill", "unrecorded"]
+Form = Literal["powder", "pill", "unrecorded", "precursor"]
 FORMS: tuple[Form, ...] = get_args(Form)
+DRUG_FORMS: tuple[Form, ...] = FORMS[:3]  # a precursor is no drug yet: it has a potential, and is in no sum of what was seized
 COLUMNS = ("corridor", "period", "form", "n_events", "amount", "unit", "rounding", "n_min", "n_max", "source", "note")
 _REQUIRED = COLUMNS[:6]
 _N_MIN, _N_MAX = 1, 300

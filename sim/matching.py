@@ -39,15 +39,19 @@ class Stratum:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Match:
-    """Strata by period, corridor and form in the order of the scenario; draws by id; components of dependent draws."""
+    """Strata by period, corridor and form in the order of the scenario, precursors apart; draws by id; components of dependent draws."""
 
     strata: tuple[Stratum, ...]
+    precursors: tuple[Stratum, ...]
     parameter_draws: tuple[ParameterDraw, ...]
     components: tuple[Component, ...]
 
 
 def lookups(form: str, tablets: bool, load_law: str) -> Iterator[tuple[str, str, bool]]:
     """Yield (parameter, form to look it up with, whether it must be there) for a stratum of the evidence."""
+    if form == "precursor":
+        yield "precursor_yield", form, True
+        return
     powder = form in ("powder", "unrecorded")
     pill = form in ("pill", "unrecorded")
     yield "detection_rate", form, True
@@ -145,7 +149,13 @@ def match(scenario: Scenario) -> tuple[Match, list[Problem]]:
         )
     ordered = [draws[name] for name in sorted(draws)]
     linked, wrong = components(ordered, scenario.parameters, scenario.correlations)
-    return Match(strata=tuple(strata), parameter_draws=tuple(ordered), components=tuple(linked)), problems + wrong
+    matched = Match(
+        strata=tuple(stratum for stratum in strata if stratum.key[2] != "precursor"),
+        precursors=tuple(stratum for stratum in strata if stratum.key[2] == "precursor"),
+        parameter_draws=tuple(ordered),
+        components=tuple(linked),
+    )
+    return matched, problems + wrong
 
 
 Idle = tuple[tuple[str | int, ...], str | None]  # where, and the label there; None: all that stands there
@@ -164,7 +174,7 @@ def idle(scenario: Scenario, matched: Match) -> tuple[dict[Idle, None], set[Idle
     found: dict[Idle, None] = {}
     not_judged: set[Idle] = set()
     reached: dict[str, set[StratumKey]] = {}
-    for stratum in matched.strata:
+    for stratum in (*matched.strata, *matched.precursors):
         for (_, form), draw in stratum.parameter_draws.items():
             reached.setdefault(draw.block.id, set()).add((stratum.key[0], stratum.key[1], form))
     for block in scenario.parameters:

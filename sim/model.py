@@ -15,7 +15,8 @@ from .evidence import Row, period_days
 from .inputs import compile_inputs, constant_of, slots_of_inputs
 from .kernels import border, counts, quantiles
 from .matching import Match, Stratum, match, unused
-from .records import PARAMETERS, QUANTITIES, RESULT_FORMS, Quantity, Result, Scenario
+from .precursors import NOTHING, compile_precursors, rounded, sums
+from .records import PARAMETERS, POTENTIAL, QUANTITIES, RESULT_FORMS, Quantity, Result, Scenario
 
 ABSENT, ZERO = -1, -2  # instead of the number of a summary
 
@@ -30,6 +31,7 @@ DIAGNOSTICS: Mapping[str, Quantity] = {
     ),
 }
 
+_NAME_ANOTHER = "Name a result that has evidence, or add a row"
 _WITHOUT_TIME = ("purity", "interdiction_rate")  # quantities that do not grow with the length of a period
 
 LARGEST_LOG_SD = 8.0  # tables of sums of loads end here; a load-size law this wide has no use for a mean or a median
@@ -73,7 +75,7 @@ _SLOT_NAMES = {
 class Model:
     """What the runner needs, and what labels need to know of it.
 
-    n = corridors then groups, p = periods, f = powder, pill, all, q = quantities in the order of QUANTITIES
+    n = corridors then groups, p = periods, f = powder, pill, all, q = quantities in the order of `Scenario.quantities`
 
     slot_names         (s,) stable name of every uniform slot: inputs by name, then what takes Sobol' dimensions by name, then the rest
     n_point_slots      how many of them, from the first, take Sobol' dimensions: inputs, sums of seized loads, one of each stratum
@@ -128,7 +130,7 @@ def check(scenario: Scenario) -> list[Problem]:
                 path=("model", "load_law"),
             )
             for row in scenario.rows
-            if row.n_events not in (0, 1)
+            if row.n_events not in (0, 1) and row.form != "precursor"
         ]
     for draw in matched.parameter_draws:
         if draw.block.name == "load_log_sd" and float(distributions.isf(draw.block.law, 1e-6)) > LARGEST_LOG_SD:
@@ -175,10 +177,14 @@ def _check_contrasts(scenario: Scenario, matched: Match) -> list[Problem]:
             cell = _cell(scenario, result)
             if cell is not None and summary[cell] != ABSENT:
                 continue
-            form = "" if result.form == "all" else f"{result.form} of "
+            of_precursors = result.quantity == POTENTIAL
+            form = "precursors of " if of_precursors else "" if result.form == "all" else f"{result.form} of "
             came = f"there is no evidence on {form}{result.corridor} in {result.period}"
-            advice = "Name a result that has evidence, or add a row"
-            if cell is not None and (summary[cell[:3]] != ABSENT).any():
+            advice = 'Name a result that has evidence, or add a row of form = "precursor"' if of_precursors else _NAME_ANOTHER
+            if of_precursors and cell is not None and summary[(*cell[:2], -1, cell[3])] != ABSENT:
+                came = f"{result.quantity} of {result.corridor} in {result.period} does not exist for form {result.form}"
+                advice = 'Write form = "all": what could have been made has no form yet'
+            elif not of_precursors and cell is not None and (summary[cell[:3]][: len(QUANTITIES)] != ABSENT).any():
                 came = f"{result.quantity} of {result.corridor} in {result.period} does not exist for form {result.form}"
                 advice = 'Write form = "all": a share of mass that is pills does not tell how many loads are'
             allowed = "both sides of a contrast must exist: an absent result is unknown, not 0"
@@ -189,13 +195,13 @@ def _check_contrasts(scenario: Scenario, matched: Match) -> list[Problem]:
 def _cell(scenario: Scenario, result: Result) -> tuple[int, int, int, int] | None:
     """Return the place (n, p, f, q) of a result, or None where its corridor or period is not in use."""
     places = [name for name, _ in scenario.places]
-    if result.corridor not in places or result.period not in scenario.periods:
+    if result.corridor not in places or result.period not in scenario.periods or result.quantity not in scenario.quantities:
         return None
     return (
         places.index(result.corridor),
         scenario.periods.index(result.period),
         RESULT_FORMS.index(result.form),
-        list(QUANTITIES).index(result.quantity),
+        list(scenario.quantities).index(result.quantity),
     )
 
 
@@ -253,7 +259,7 @@ def uniforms(scenario: Scenario) -> Uniforms:
 def labels_of(scenario: Scenario) -> tuple[tuple[ParameterDraw, ...], dict[tuple[str, str, str], float]]:
     """Return the parameter draws and the seized gross kg of a scenario, as `compile_model` does, without a table."""
     matched, _ = match(scenario)
-    return matched.parameter_draws, {stratum.key: _gross_kg(stratum) for stratum in matched.strata}
+    return matched.parameter_draws, {stratum.key: _gross_kg(stratum) for stratum in (*matched.strata, *matched.precursors)}
 
 
 def shared_uniforms(each: Iterable[Uniforms]) -> Uniforms:
@@ -277,10 +283,13 @@ def compile_model(scenario: Scenario, shared: Uniforms | None = None) -> Model:
     summary, multiplier, n_summaries, index = _questions(scenario, matched)
     tail_index, reason, reasons = _tail_indices(scenario, matched)
     gamma = counts.gamma_table()
+    _, made_of = sums(scenario, matched)
+    slots = {name: slot for slot, name in enumerate((*names.inputs, *names.compound, *names.plain))}
+    numbers = {draw.id: number for number, draw in enumerate(matched.parameter_draws)}
     return Model(
         scenario=scenario,
         law=_LAWS[scenario.load_law],
-        strata=strata._replace(index=index),
+        strata=strata._replace(index=index, precursors=compile_precursors(made_of, n_summaries - len(made_of), slots, numbers)),
         inputs=inputs,
         tables=border.Tables(
             gamma=gamma, score=quantiles.normal_score_table(), tail=quantiles.normal_tail_table(), sums=_load_sums(scenario, matched)
@@ -298,7 +307,7 @@ def compile_model(scenario: Scenario, shared: Uniforms | None = None) -> Model:
         prior_share=_prior_shares(scenario, matched),
         stratum_keys=tuple(stratum.key for stratum in matched.strata),
         cells=cells,
-        seized_gross_kg={stratum.key: _gross_kg(stratum) for stratum in matched.strata},
+        seized_gross_kg={stratum.key: _gross_kg(stratum) for stratum in (*matched.strata, *matched.precursors)},
     )
 
 
@@ -395,6 +404,7 @@ def _strata(
     # Pairs of late Sobol' dimensions are worse than random at 2^13 points: with every uniform among them the 5 % quantile of northern-other
     # in FY2024 had nine times the error of plain draws. The first score of a stratum is the direction that matters; the others are plain.
     compound = {*wanted, *(name for name, _, _ in unknown), *term_names, *(name for row in rows for name in row[3:] if name)}
+    compound.update(name for stratum in matched.precursors for name, _ in rounded(stratum))
     names = shared or Uniforms(inputs=input_names, compound=tuple(sorted(compound - set(plain))), plain=tuple(sorted(plain)))
     numbers = {name: len(names.inputs) + i for i, name in enumerate((*names.compound, *names.plain))}
     for name, (j, column) in wanted.items():
@@ -414,9 +424,9 @@ def _strata(
     periods_of_strata = [periods.index(stratum.key[1]) for stratum in strata]
     edges = np.arange(len(periods) + 1)
     compiled = border.Strata(
-        form=np.array([_FORMS[stratum.key[2]] for stratum in strata]),
+        form=np.array([_FORMS[stratum.key[2]] for stratum in strata], dtype=np.int64),
         prior=priors,
-        n_events=np.array([float(stratum.n_known) for stratum in strata]),
+        n_events=np.array([float(stratum.n_known) for stratum in strata], dtype=np.float64),
         mass_kg=mass_kg,
         tablets=tablets,
         ref=ref,
@@ -441,10 +451,11 @@ def _strata(
         period_strata=np.searchsorted(periods_of_strata, edges),
         period_cells=np.searchsorted([period for _, period in cells], edges),
         period_blocks=np.array(period_blocks),
-        cell_corridor=np.array([corridor for corridor, _ in cells]),
+        cell_corridor=np.array([corridor for corridor, _ in cells], dtype=np.int64),
         cell_start=np.array([*cell_start, n]),
         member=np.array([[c in members for c in corridors] for _, members in scenario.groups], dtype=np.bool_).reshape(-1, len(corridors)),
         index=np.zeros((0, 0, 3, len(QUANTITIES)), np.int64),
+        precursors=NOTHING,
     )
     return compiled, names, tuple(cells)
 
@@ -521,7 +532,7 @@ def _gradient(stratum: Stratum, prior: float, load_law: str) -> np.ndarray:
 def _priors(scenario: Scenario, strata: Iterable[Stratum]) -> np.ndarray:
     """Return each stratum's share of the event prior: a over the number of strata of its corridor and period."""
     cells = [stratum.key[:2] for stratum in strata]
-    return np.array([scenario.event_prior / cells.count(cell) for cell in cells])
+    return np.array([scenario.event_prior / cells.count(cell) for cell in cells], dtype=np.float64)
 
 
 def _expected_events(stratum: Stratum) -> float:
@@ -581,13 +592,13 @@ def _questions(scenario: Scenario, matched: Match) -> tuple[np.ndarray, np.ndarr
 
     Only what does not follow from another summary is kept: a corridor or group of one form answers for `all`, a group of one member
     for itself, doses follow from the pure flow where the dose is one constant, `delivered` is `missed` and `inland` is 0 without inland
-    seizures, `unattributed` is 0 where everything is attributed.
+    seizures, `unattributed` is 0 where everything is attributed. What precursors could have made comes last, for `all`.
     """
     q = {name: i for i, name in enumerate(QUANTITIES)}
-    shape = (len(scenario.places), len(scenario.periods), len(RESULT_FORMS), len(q))
-    summary = np.full(shape, ABSENT)
-    multiplier = np.ones(shape)
-    index = np.full(shape, -1)
+    shape = (len(scenario.places), len(scenario.periods), len(RESULT_FORMS))
+    summary = np.full((*shape, len(scenario.quantities)), ABSENT)
+    multiplier = np.ones((*shape, len(scenario.quantities)))
+    index = np.full((*shape, len(q)), -1)
     number = 0
     for p, period in enumerate(scenario.periods):
         here = [stratum for stratum in matched.strata if stratum.key[1] == period]
@@ -626,7 +637,10 @@ def _questions(scenario: Scenario, matched: Match) -> tuple[np.ndarray, np.ndarr
                     else:
                         summary[g, p, f, k] = index[g, p, f, k] = number
                         number += 1
-    return summary, multiplier, number, index
+    potential, made_of = sums(scenario, matched)
+    for (g, p), k in potential.items():
+        summary[g, p, RESULT_FORMS.index("all"), -1] = number + k
+    return summary, multiplier, number + len(made_of), index
 
 
 def _contrasts(scenario: Scenario, summary: np.ndarray, factor: np.ndarray, n_questions: int) -> border.Contrasts:
@@ -668,21 +682,23 @@ def _tail_indices(scenario: Scenario, matched: Match) -> tuple[np.ndarray, np.nd
     """Return the tail index of every result (n, p, f, q), the number of the reason for it, and the reasons.
 
     alpha = the least of: index at 0 of detection_rate; kappa n_B for gamma loads; index at 0 of a denominator (pill_mass, dose); index at
-    infinity of a factor (missed_size_ratio, load_median, ...); 0 for untruncated lognormal loads with an unbounded load_log_sd.
+    infinity of a factor (missed_size_ratio, load_median, precursor_yield, ...); 0 for untruncated lognormal loads with an unbounded
+    load_log_sd.
 
     Source: method.md section 6, Means.
     """
-    names = list(QUANTITIES)
+    names = list(scenario.quantities)
     shape = (len(scenario.places), len(scenario.periods), len(RESULT_FORMS), len(names))
     index = np.full(shape, np.inf)
     reason = np.zeros(shape, np.int64)
     found: dict[str, dict[str, float]] = {}  # what is wrong -> where -> index
     scales = _scale_indices(scenario, matched)
-    for stratum in matched.strata:
+    for stratum in (*matched.strata, *matched.precursors):
         form = stratum.key[2]
         denominators = [("missed", "detection_rate", form), ("pure", "pill_mass", "pill"), ("doses", "dose", form)]
         factors = [("mass", name, form) for name in ("missed_size_ratio", "load_median")] + [("inland", "inland_seized_ratio", form)]
         factors += [("gross", "pill_mass", "pill")] if stratum.tablets else []
+        factors += [("potential", "precursor_yield", form)]
         # which quantities, index, what is wrong, where
         causes = [("mass", *scale) for scale in scales.get(stratum.key, ())]
         for pairs, index_of, end in (
@@ -724,6 +740,8 @@ def _indices(by_place: Mapping[str, float]) -> str:
 
 def _concerns(which: str, quantity: str) -> bool:
     """Return whether a cause reaches a quantity: `missed` counts, `mass` sizes of missed loads, `pure`, `gross`, `inland`, `doses`."""
+    if quantity == POTENTIAL or which == "potential":
+        return quantity == POTENTIAL and which == "potential"
     if quantity in ("purity", "interdiction_rate"):
         return False
     missed = quantity not in ("seized_gross_kg", "seized_pure_kg", "inland_pure_kg")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from .distributions import Law
-from .evidence import Row
+from .evidence import DRUG_FORMS, Form, Row
 
 RESULT_FORMS = ("powder", "pill", "all")
 DIMENSIONS = ("corridor", "period", "form")
@@ -26,6 +26,12 @@ class ParameterKind:
     meaning: str
     load_law: str | None = None  # the only load law that uses it
     by_result_form: bool = False  # looked up with powder / pill, not with the form of the evidence
+    of_precursor: bool = False  # of a seized precursor, and of nothing else
+
+    @property
+    def forms(self) -> tuple[Form, ...]:
+        """The forms that it is looked up with."""
+        return ("precursor",) if self.of_precursor else DRUG_FORMS[:2] if self.by_result_form else DRUG_FORMS
 
 
 _INF = math.inf
@@ -76,6 +82,15 @@ PARAMETERS: Mapping[str, ParameterKind] = {
         unit="1", low=0, high=_INF, open_low=False, default=0.0, meaning="pure mass seized inland by others per unit seized at the border"
     ),
     "dose": ParameterKind(unit="mg", low=0, high=_INF, open_low=True, default=2.0, meaning="mass of pure drug in one dose-equivalent"),
+    "precursor_yield": ParameterKind(
+        unit="kg/kg",
+        low=0,
+        high=_INF,
+        open_low=False,
+        default=None,
+        meaning="fentanyl base that can be made of one kg of precursor as weighed",
+        of_precursor=True,
+    ),
 }
 
 
@@ -104,6 +119,16 @@ QUANTITIES: Mapping[str, Quantity] = {
     "n_missed": Quantity(units="1", long_name="number of loads that were missed"),
     "flow_doses": Quantity(units="1", long_name="flow of pure mass in dose-equivalents"),
 }
+
+POTENTIAL = "potential_pure_kg"
+PRECURSOR_QUANTITIES: Mapping[str, Quantity] = {
+    POTENTIAL: Quantity(
+        units="kg", long_name="fentanyl base equivalent that seized precursors could have made; part of no seizure or flow"
+    ),
+}
+"""Quantities of results with precursors in their evidence, and of no others; for all forms together."""
+
+ALL_QUANTITIES: Mapping[str, Quantity] = {**QUANTITIES, **PRECURSOR_QUANTITIES}
 
 SUMMARY_QUANTITIES = ("seized_gross_kg", "seized_pure_kg", "flow_pure_kg", "interdiction_rate")
 """What the printed table shows, for all forms together, and a tolerance is about."""
@@ -191,7 +216,7 @@ value parameter_value n_events events_known first_order first_order_mcse shapley
 ess pareto_k log_weight draws_used prior_share purity_cut_share sd_limited_share inland_cut_share undefined_share sobol_dimension
 quantiles mcse moments contrasts claims parameters evidence sensitivity conditioned draws diagnostics
 """  # dimensions and what stands on them; variables; groups
-LAYOUT_NAMES = frozenset(_LAYOUT.split()) | frozenset(QUANTITIES)
+LAYOUT_NAMES = frozenset(_LAYOUT.split()) | frozenset(ALL_QUANTITIES)
 """What a dimension of a sweep may not be called."""
 
 
@@ -247,6 +272,21 @@ class Scenario:
     def runs(self) -> tuple[Scenario, ...]:
         """What is run: every case, or the scenario itself."""
         return self.cases or (self,)
+
+    @property
+    def has_precursors(self) -> bool:
+        """Whether there is a precursor in the evidence, of any case where there are cases."""
+        return any(row.form == "precursor" for row in self.rows)
+
+    @property
+    def quantities(self) -> Mapping[str, Quantity]:
+        """What the results are, in their order."""
+        return ALL_QUANTITIES if self.has_precursors else QUANTITIES
+
+    @property
+    def evidence_forms(self) -> tuple[Form, ...]:
+        """The forms along the dimension `evidence_form` of results."""
+        return (*DRUG_FORMS, "precursor") if self.has_precursors else DRUG_FORMS
 
     @property
     def places(self) -> tuple[tuple[str, tuple[str, ...]], ...]:

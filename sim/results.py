@@ -26,11 +26,11 @@ import xarray as xr
 from .dependence import ParameterDraw
 from .engines import Executor
 from .errors import Problem, ResultError, SimError
-from .evidence import FORMS, period_days
+from .evidence import period_days
 from .finished import Finished
 from .model import DIAGNOSTICS, Model, compile_model, days_ratio, labels_of, shared_uniforms, uniforms
 from .partials import beside
-from .records import PARAMETERS, QUANTITIES, RESULT_FORMS, Scenario
+from .records import PARAMETERS, RESULT_FORMS, Scenario
 from .runner import METHOD_VERSION, MOST_STAGES_MORE, Plan, Run, plan, simulate
 from .tree import (
     LAYOUT_VERSION,
@@ -290,22 +290,25 @@ def tree_of(scenario: Scenario, outcomes: Sequence[Outcome], created_at: datetim
     table = _Table.of(scenario, outcomes)
     missing = _missing_members(cases)
     labelled = {"members_missing": json.dumps(missing, sort_keys=True)} if missing else {}
-    worst = {q: max(float(np.nanmax(run.undefined_share[q], initial=0.0)) for run in runs) for q in QUANTITIES}
+    quantities = scenario.quantities
+    worst = {q: max(float(np.nanmax(_of(run.undefined_share, q), initial=0.0)) for run in runs) for q in quantities}
     cell = ("corridor", "period", "form")
     answers = {
         quantity: Answer(
             units=meaning.units,
             long_name=meaning.long_name,
-            quantiles=table.stack([run.quantiles[quantity] for run in runs], cell),
-            mcse=table.stack([run.mcse[quantity] for run in runs], cell),
-            mean=table.stack([run.mean[quantity] for run in runs], cell),
-            sd=table.stack([run.sd[quantity] for run in runs], cell),
-            mean_mcse=table.stack([run.mean_mcse[quantity] for run in runs], cell),
-            kept=table.stack([run.kept[quantity] for run in runs], ("chain", "draw", *cell)) if all(run.kept for run in runs) else None,
+            quantiles=table.stack([_of(run.quantiles, quantity) for run in runs], cell),
+            mcse=table.stack([_of(run.mcse, quantity) for run in runs], cell),
+            mean=table.stack([_of(run.mean, quantity) for run in runs], cell),
+            sd=table.stack([_of(run.sd, quantity) for run in runs], cell),
+            mean_mcse=table.stack([_of(run.mean_mcse, quantity) for run in runs], cell),
+            kept=table.stack([_of(run.kept, quantity) for run in runs], ("chain", "draw", *cell))
+            if all(run.kept for run in runs)
+            else None,
             undefined_share=worst[quantity],
             note="; ".join(dict.fromkeys(run.notes[quantity] for run in runs if quantity in run.notes)),
         )
-        for quantity, meaning in QUANTITIES.items()
+        for quantity, meaning in quantities.items()
     }
     labels = {**_coordinates(scenario, table), **_about_parameters(scenario, outcomes, table)}
     groups = {
@@ -338,6 +341,11 @@ def tree_of(scenario: Scenario, outcomes: Sequence[Outcome], created_at: datetim
     made = Plan(sampler=case.sampler, seed=case.seed, draws_asked=run.draws_asked, replicates=run.replicates, points=points)
     seconds, draws_made = sum(run.seconds for run in runs), sum(run.draws for run in runs)
     return assemble(groups, made, seconds, attributes, created_at, draws_made)
+
+
+def _of(arrays: Mapping[str, np.ndarray], quantity: str) -> np.ndarray:
+    """Return the array of a quantity; NaN where a case has none of it, because it has no precursors."""
+    return arrays[quantity] if quantity in arrays else np.full_like(arrays["flow_pure_kg"], np.nan)
 
 
 def _about_tolerance(cases: Sequence[Scenario], runs: Sequence[Run]) -> dict[str, Any]:
@@ -384,6 +392,7 @@ class _Table:
             "period": [case.periods for case in cases],
             "parameter": [[draw.id for draw in outcome.parameter_draws] for outcome in outcomes],
             "uniform": [list(outcome.run.uniforms) for outcome in outcomes],
+            "evidence_form": [case.evidence_forms for case in cases],
             "contrast": [[contrast.id for contrast in case.contrasts] for case in cases],
             "claim": [[claim.id for claim in case.claims] for case in cases],
             "chain": [range(chains) for chains, _ in kept],
@@ -444,15 +453,15 @@ def _coordinates(scenario: Scenario, table: _Table) -> dict[str, Coordinate]:
             {"units": "d", "long_name": "length of the period; NaN where its label does not tell"},
         ),
         "form": ("form", list(RESULT_FORMS), {"long_name": "form of the drug; all is powder and pill together"}),
-        "evidence_form": ("evidence_form", list(FORMS), {"long_name": "form of the drug as the evidence records it"}),
+        "evidence_form": ("evidence_form", table.labels["evidence_form"], {"long_name": "form of the drug as the evidence records it"}),
     }
 
 
 def _missing_members(cases: Sequence[Scenario]) -> dict[str, dict[str, list[str]]]:
-    """Return group -> period -> the members without any evidence there in some case; groups and periods that lack none are left out."""
+    """Return group -> period -> the members without evidence of the drug there in some case; what lacks none is left out."""
     missing: dict[str, dict[str, list[str]]] = {}
     for rows, groups, periods in dict.fromkeys((case.rows, case.groups, case.periods) for case in cases):
-        present = {(row.corridor, row.period) for row in rows}
+        present = {(row.corridor, row.period) for row in rows if row.form != "precursor"}
         for group, members in groups:
             for period in periods:
                 absent = [corridor for corridor in members if (corridor, period) not in present]
@@ -482,8 +491,8 @@ def _about_parameters(scenario: Scenario, outcomes: Sequence[Outcome], table: _T
 def _evidence(outcomes: Sequence[Outcome], table: _Table, labels: Mapping[str, Coordinate]) -> xr.Dataset:
     """The evidence table, summed by stratum; corridors only, because a group has no rows of its own and a sum must not count twice."""
     per_case = [_evidence_of(outcome) for outcome in outcomes]
-    n_events, gross = (table.stack([arrays[i] for arrays in per_case], ("only corridors", "period")) for i in (0, 1))
-    known = table.stack([arrays[2] for arrays in per_case], ("only corridors", "period"), fill=False)
+    n_events, gross = (table.stack([arrays[i] for arrays in per_case], ("only corridors", "period", "evidence_form")) for i in (0, 1))
+    known = table.stack([arrays[2] for arrays in per_case], ("only corridors", "period", "evidence_form"), fill=False)
     dimensions = (*table.sweeps, "corridor", "period", "evidence_form")
     corridors = table.labels["only corridors"]
     own: dict[str, Coordinate] = {
@@ -565,10 +574,11 @@ def _contrasts_and_claims(
 def _evidence_of(outcome: Outcome) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the numbers of events, the gross kg and whether events are known in one case, (corridor, period, form of the evidence)."""
     scenario = outcome.scenario
-    shape = (len(scenario.corridors), len(scenario.periods), len(FORMS))
+    forms = list(scenario.evidence_forms)
+    shape = (len(scenario.corridors), len(scenario.periods), len(forms))
     n_events, gross, known = np.full(shape, np.nan), np.full(shape, np.nan), np.zeros(shape, dtype=bool)
     for stratum in dict.fromkeys((row.corridor, row.period, row.form) for row in scenario.rows):
-        cell = scenario.corridors.index(stratum[0]), scenario.periods.index(stratum[1]), FORMS.index(stratum[2])
+        cell = scenario.corridors.index(stratum[0]), scenario.periods.index(stratum[1]), forms.index(stratum[2])
         counts = [row.n_events for row in scenario.rows if (row.corridor, row.period, row.form) == stratum]
         n_events[cell] = sum(count for count in counts if count is not None)
         known[cell] = None not in counts

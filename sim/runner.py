@@ -17,12 +17,11 @@ from scipy import special
 
 from . import engines, partials
 from .errors import Problem, SimError
-from .evidence import FORMS
 from .kernels import ahead, border, streams, summaries
 from .limits import MAX_DRAWS
 from .model import ABSENT, ZERO, Model
 from .partials import Part, Task
-from .records import QUANTITIES, RESULT_FORMS, SUMMARY_QUANTITIES
+from .records import POTENTIAL, QUANTITIES, RESULT_FORMS, SUMMARY_QUANTITIES
 
 METHOD_VERSION = 2  # of the numbers: raised by every change that moves a result at the same scenario and seed
 PROBABILITIES = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975, 0.99, 0.995)
@@ -677,11 +676,11 @@ def simulate(
             picked = by_summary[np.maximum(model.summary, 0)] * (model.factor[(..., *rest)] if scales else 1.0)
         picked[model.summary == ZERO] = 0.0
         picked[model.summary == ABSENT] = np.nan
-        return {name: picked[:, :, :, k] for k, name in enumerate(QUANTITIES)}
+        return {name: picked[:, :, :, k] for k, name in enumerate(scenario.quantities)}
 
     mean, sd, mean_mcse = answers(estimates.mean), answers(estimates.sd), answers(estimates.mean_mcse)
     notes = {}
-    for k, name in enumerate(QUANTITIES):
+    for k, name in enumerate(scenario.quantities):
         index = model.tail_index[..., k]
         mean[name][index <= 2.0] = np.nan
         mean_mcse[name][index <= 2.0] = np.nan
@@ -772,8 +771,10 @@ def _contrasts(model: Model, estimates: Estimates) -> dict[str, np.ndarray]:
 
 
 def _watched(model: Model) -> np.ndarray:
-    """Return which summaries the printed table shows: those that a tolerance is about."""
-    shown = model.summary[:, :, RESULT_FORMS.index("all")][..., [list(QUANTITIES).index(name) for name in SUMMARY_QUANTITIES]]
+    """Return which summaries the printed tables show: those that a tolerance is about."""
+    names = list(model.scenario.quantities)
+    printed = [names.index(name) for name in (*SUMMARY_QUANTITIES, POTENTIAL) if name in names]
+    shown = model.summary[:, :, RESULT_FORMS.index("all")][..., printed]
     return np.unique(shown[shown >= 0])
 
 
@@ -799,9 +800,9 @@ def _diagnostics(model: Model, estimates: Estimates) -> dict[str, tuple[tuple[st
     share = estimates.counters.sum(axis=0) / estimates.plan.draws
     by_stratum = share[: 2 * n_strata].reshape(-1, 2)
     by_cell = share[2 * n_strata : 2 * (n_strata + len(model.cells))].reshape(-1, 2)
-    stratum_shares = np.full((2, n, len(scenario.periods), len(FORMS)), np.nan)
+    stratum_shares = np.full((2, n, len(scenario.periods), len(scenario.evidence_forms)), np.nan)
     for (corridor, period, form), shares in zip(model.stratum_keys, by_stratum, strict=True):
-        place = scenario.corridors.index(corridor), scenario.periods.index(period), FORMS.index(form)
+        place = scenario.corridors.index(corridor), scenario.periods.index(period), scenario.evidence_forms.index(form)
         stratum_shares[(slice(None), *place)] = shares
     inland = np.full((n, len(scenario.periods), len(RESULT_FORMS)), np.nan)
     for (corridor_number, period_number), shares in zip(model.cells, by_cell, strict=True):

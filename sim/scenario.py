@@ -23,7 +23,7 @@ from pydantic import BaseModel
 from .distributions import Law, cdf, support
 from .elicitation import LawError, as_mapping, law
 from .errors import EvidenceError, Problem, ScenarioError
-from .evidence import FORMS, Row, check_rows, read_table, row_as_mapping, row_from_mapping
+from .evidence import Row, check_rows, read_table, row_as_mapping, row_from_mapping
 from .limits import MAX_PROBLEMS
 from .matching import Idle, idle, match, place_of, say_idle
 from .model import check
@@ -265,7 +265,7 @@ def _parameter(
     n_before, name = len(problems), block_id(raw)
     leftovers: _Leftovers = {}
     selectors: dict[str, tuple[str, ...] | None] = {}
-    forms = FORMS[:2] if PARAMETERS[block.name].by_result_form else FORMS
+    forms = PARAMETERS[block.name].forms
     for kind in DIMENSIONS:
         labels = getattr(block, kind)
         left_out = in_use.left_out[kind] if in_use is not None and kind != "form" else frozenset()

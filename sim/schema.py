@@ -18,7 +18,7 @@ from pydantic.fields import FieldInfo
 from .errors import Problem
 from .evidence import Form
 from .limits import MAX_DRAWS, MAX_LABEL, MAX_SEED
-from .records import PARAMETERS, QUANTITIES
+from .records import ALL_QUANTITIES, PARAMETERS
 from .toml_file import KeyPath, nearest, shown
 
 
@@ -65,8 +65,8 @@ def _parameter_name(name: str) -> str:
 
 
 def _quantity_name(name: str) -> str:
-    if name not in QUANTITIES:
-        raise _wrong(f"{shown(name)} is not a quantity", f"the quantities are {', '.join(QUANTITIES)}", nearest(name, QUANTITIES))
+    if name not in ALL_QUANTITIES:
+        raise _wrong(f"{shown(name)} is not a quantity", f"the quantities are {', '.join(ALL_QUANTITIES)}", nearest(name, ALL_QUANTITIES))
     return name
 
 
@@ -366,7 +366,7 @@ class CorrelationBlock(_Table):
 class ResultTable(_Table):
     """One result, named by its labels."""
 
-    quantity: Annotated[str, AfterValidator(_quantity_name), Field(json_schema_extra={"enum": list(QUANTITIES)})] = Field(
+    quantity: Annotated[str, AfterValidator(_quantity_name), Field(json_schema_extra={"enum": list(ALL_QUANTITIES)})] = Field(
         description="which quantity"
     )
     corridor: Label = Field(description="a corridor or a group")

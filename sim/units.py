@@ -23,6 +23,7 @@ _KILOGRAMS = {
     "t": Fraction(10**3),
 }
 MASS_UNITS = tuple(_KILOGRAMS)
+RATIO = "kg/kg"
 
 # What pint makes of an accepted name. Its other masses are refused, because they are slips or ambiguous: `Mg` is a megagram
 # (a billion milligrams), `ton` the short ton of 2000 lb.
@@ -49,7 +50,7 @@ def closest(word: str, choices: Iterable[str]) -> str | None:
 
 
 def parse_quantity(text: str, unit: str) -> float:
-    """Read `"2.4 mg"`, `"43 lb"` or `"5"` as a number of `unit`, which is "1" or one of MASS_UNITS.
+    """Read `"2.4 mg"`, `"43 lb"` or `"5"` as a number of `unit`, which is "1", "kg/kg" or one of MASS_UNITS.
 
     A bare number is in `unit` already. Units are those of MASS_UNITS, `µg`, or written out (`pounds`); case counts.
     The conversion is exact and rounded once.
@@ -60,9 +61,12 @@ def parse_quantity(text: str, unit: str) -> float:
     >>> parse_quantity("2.4 mg", "mg"), parse_quantity("43 lb", "kg"), parse_quantity("0.12", "1")
     (2.4, 19.50447191, 0.12)
     """
-    if unit != "1" and unit not in MASS_UNITS:
-        raise ValueError(f"unit must be '1' or one of {MASS_UNITS}, not {unit!r}")
-    allowed = "it must be a bare number" if unit == "1" else f'it must be a mass, such as "2.4 mg", or a bare number of {unit}'
+    if unit not in ("1", RATIO) and unit not in MASS_UNITS:
+        raise ValueError(f"unit must be '1', {RATIO!r} or one of {MASS_UNITS}, not {unit!r}")
+    allowed = {
+        "1": "it must be a bare number",
+        RATIO: 'it must be a ratio of masses, such as "760 g/kg", or a bare number of kg/kg',
+    }.get(unit, f'it must be a mass, such as "2.4 mg", or a bare number of {unit}')
     if len(text) > _LONGEST_QUANTITY:
         raise UnitError([Problem(came=f"a quantity of {len(text)} characters, {text[:20]!r}...", allowed=allowed, advice="Shorten it")])
     stripped = text.strip()
@@ -78,10 +82,15 @@ def parse_quantity(text: str, unit: str) -> float:
     if name is None:
         return number
     if name in ("%", "percent"):
-        advice = f"A fraction is 0..1: write {number / 100:g}" if unit == "1" else "Give the mass itself"
+        advice = {"1": f"A fraction is 0..1: write {number / 100:g}", RATIO: f"Write {number / 100:g}"}.get(unit, "Give the mass itself")
         raise UnitError([Problem(came=f"{text!r} is a percentage", allowed=allowed, advice=advice)])
     if unit == "1":
         raise UnitError([Problem(came=f"{text!r} has a unit", allowed=allowed, advice="A fraction is 0..1; leave the unit out")])
+    if unit == RATIO:
+        above, _, below = (part.strip() for part in name.partition("/"))
+        if not below:
+            raise UnitError([Problem(came=f"{text!r} is no ratio of masses", allowed=allowed, advice=f'Write "{digits} {RATIO}"')])
+        return _convert(number / _convert(1.0, below, "kg", repr(text), allowed), above, "kg", repr(text), allowed)
     return _convert(number, name, unit, repr(text), allowed)
 
 

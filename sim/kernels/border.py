@@ -128,6 +128,22 @@ class Inputs(NamedTuple):
     t_tables: np.ndarray
 
 
+class Precursors(NamedTuple):
+    """What seized precursors could have made, by corridor or group and period: sums of amount x yield, apart from all strata.
+
+    summary (m,), start (m + 1,)     summary of each sum, and its range of terms
+    amount, half, half_slot (t,)     kg, half-width of rounding and the slot of its uniform, -1 where the amount is certain
+    conversion (t,)                  input: the yield
+    """
+
+    summary: np.ndarray
+    start: np.ndarray
+    amount: np.ndarray
+    half: np.ndarray
+    half_slot: np.ndarray
+    conversion: np.ndarray
+
+
 class Strata(NamedTuple):
     """The evidence and how it reads the inputs.
 
@@ -143,6 +159,7 @@ class Strata(NamedTuple):
     cell_corridor, cell_start        (cells,), (cells + 1,): strata of one corridor and period
     member (g, c)                    whether a corridor belongs to a group
     index (c + g, p, 3, 13)          summary of each corridor or group, period, form and quantity, -1 where none is kept
+    precursors                       sums beside the strata
     """
 
     form: np.ndarray
@@ -176,6 +193,7 @@ class Strata(NamedTuple):
     cell_start: np.ndarray
     member: np.ndarray
     index: np.ndarray
+    precursors: Precursors
 
 
 class Contrasts(NamedTuple):
@@ -802,6 +820,35 @@ def summarise(index, parts, whole, values, first, lane, layout, state, sums, sto
 
 
 @kernel
+def summarise_precursors(precursors, source, x, uniform, values, first, lane, layout, state, sums, stored, waiting, row, kept):
+    """Add what seized precursors could have made to its summaries, or store it: the sum of amount x yield.
+
+    uniform, values (d,)   scratch
+    the rest               as in `summarise`
+
+    Source: docs/notes/013-precursor-potential.md; rounding as in `draw_evidence`.
+    """
+    n = values.size
+    for k in range(precursors.summary.size):
+        values[:] = 0.0
+        for t in range(precursors.start[k], precursors.start[k + 1]):
+            amount, half = precursors.amount[t], precursors.half[t]
+            made = x[precursors.conversion[t]]
+            if precursors.half_slot[t] >= 0:
+                fill(source, precursors.half_slot[t], first, uniform)
+                for i in range(n):
+                    u = uniform[i] if uniform[i] > 0.0 else 1.0 + uniform[i]
+                    values[i] += max(amount + (2.0 * u - 1.0) * half, 1e-300) * made[i]
+            else:
+                for i in range(n):
+                    values[i] += amount * made[i]
+        s = precursors.summary[k]
+        if row[s] >= 0:
+            kept[row[s], :n] = values
+        record(s, values, first, lane, layout, state, sums, stored, waiting)
+
+
+@kernel
 def border_block(
     strata, inputs, tables, contrasts, law, source, first, n_draws, layout, state, sums, counters, inland_counters, claim_counters,
     stored, stored_inputs,
@@ -884,6 +931,10 @@ def border_block(
                     strata.index[n_corridors + g, period], group_parts[g], whole, scratch[1, :n], start, lane, layout, state, sums, stored,
                     waiting[lane % _WAITING], contrasts.row, kept,
                 )  # fmt: skip
+        summarise_precursors(
+            strata.precursors, source, x, uniform, scratch[1, :n], start, lane, layout, state, sums, stored, waiting[lane % _WAITING],
+            contrasts.row, kept,
+        )  # fmt: skip
         compare(
             contrasts, kept, scratch[1, :n], start, lane, layout, state, sums, stored, waiting[lane % _WAITING], claim_counters
         )  # fmt: skip
