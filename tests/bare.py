@@ -11,7 +11,7 @@ from sim import elicitation
 from sim.evidence import Row
 from sim.kernels import border, streams
 from sim.model import ABSENT, ZERO, Model, compile_model
-from sim.records import DIMENSIONS, PARAMETERS, QUANTITIES, Correlation, Parameter, Scenario
+from sim.records import DIMENSIONS, PARAMETERS, Correlation, Parameter, Scenario
 from sim.runner import Block, BorderEngine
 
 
@@ -68,7 +68,7 @@ def draws(scenario: Scenario, points: int = 256, *, replicate: int = 0, model: M
     )
     stored, inputs = engine.store(Block(source, 0, points))
     found = {draw.id: inputs[i] for i, draw in enumerate(model.parameter_draws)}
-    for q, name in enumerate(QUANTITIES):
+    for q, name in enumerate(scenario.quantities):
         answers = stored[np.maximum(model.summary[..., q], 0)] * model.factor[..., q, np.newaxis]
         answers[model.summary[..., q] == ZERO] = 0.0
         answers[model.summary[..., q] == ABSENT] = np.nan

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from fractions import Fraction
@@ -270,6 +271,8 @@ def draw_inputs(scenario, n):
     wanted = {}
     for one in scenario.rows:
         for name in PARAMETERS:
+            if PARAMETERS[name].of_precursor != (one.form == "precursor"):
+                continue
             forms = ("powder", "pill") if PARAMETERS[name].by_result_form and one.form == "unrecorded" else (one.form,)
             for form in forms:
                 block, draw_id = serving_block(scenario, name, (one.corridor, one.period, form))
@@ -306,6 +309,27 @@ def draw_inputs(scenario, n):
             t = [quantiles.t_tail(quantiles.t_tail_table(df), df, z * math.sqrt(df / c)) for z, c in zip(scores[a], chi, strict=True)]
         x[name] = np.full(n, distributions.support(wanted[name].law)[0]) if name in certain else _inverse(wanted[name].law, t)
     return x
+
+
+def summarise_precursors(scenario, n):
+    """Return (n, corridors then groups, periods): kg of precursor x yield of draws 0 .. n - 1, NaN where there is no precursor."""
+    inputs = draw_inputs(dataclasses.replace(scenario, rows=tuple(one for one in scenario.rows if one.form == "precursor")), n)
+    places = [*((name, (name,)) for name in scenario.corridors), *scenario.groups]
+    made = np.full((n, len(places), len(scenario.periods)), np.nan)
+    for c, (_, members) in enumerate(places):
+        for p, period in enumerate(scenario.periods):
+            keys = [(member, period, "precursor") for member in members]
+            rows = {key: [one for one in scenario.rows if (one.corridor, one.period, one.form) == key] for key in keys}
+            if any(rows.values()):
+                made[:, c, p] = 0.0
+            for key, here in rows.items():
+                rounded = sorted((one for one in here if one.rounding), key=lambda one: (one.amount, one.rounding))
+                uniforms = [_folded(scenario, f"{'|'.join(key)}|rounding-{r}", n) % 1.0 for r in range(len(rounded))]
+                for i in range(n if here else 0):
+                    kg = sum(one.amount for one in here if not one.rounding)
+                    kg += sum(one.amount + (2.0 * u[i] - 1.0) * one.rounding for one, u in zip(rounded, uniforms, strict=True))
+                    made[i, c, p] += kg * inputs[serving_block(scenario, "precursor_yield", key)[1]][i]
+    return made
 
 
 def border_block(scenario, n):

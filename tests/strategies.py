@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import bare
 import numpy as np
 from hypothesis import strategies as st
@@ -192,6 +194,31 @@ def border_scenarios(draw, known=False, certain=False, median=True):
         groups=(("all", present),) if len(present) > 1 else (),
         seed=draw(seeds()),
     )
+
+
+@st.composite
+def precursor_scenarios(draw):
+    """(one, more): a small scenario of the border model, and the same with precursors in some of its corridors, or in a corridor more."""
+    one = draw(border_scenarios())
+    places = [(corridor, period) for corridor in (*one.corridors, "laboratory") for period in one.periods]
+    rows = []
+    for corridor, period in draw(st.lists(st.sampled_from(places), min_size=1, max_size=4)):
+        amount = draw(st.sampled_from([0.0, 0.25, 50.0, 1133.0]))
+        n_events = 0 if amount == 0.0 else draw(st.sampled_from([1, 3, None]))
+        rounding = amount * draw(st.sampled_from([0.0, 0.25, 1.0]))
+        rows.append(bare.row(corridor, n_events, amount, "precursor", period=period, rounding=rounding))
+    law = draw(st.sampled_from([0.76, {"kind": "lognormal", "median": 1.2, "sd_log": 0.5}, {"kind": "uniform", "low": 0.0, "high": 2.0}]))
+    varies = draw(st.sampled_from([(), ("corridor",), ("corridor", "period")]))
+    laboratory = ("laboratory",) * any(row.corridor == "laboratory" for row in rows)
+    more = dataclasses.replace(
+        one,
+        rows=(*one.rows, *rows),
+        parameters=(*one.parameters, bare.block("precursor_yield", law, varies_by=varies, correlation=draw(st.sampled_from([0.0, 0.9])))),
+        corridors=(*one.corridors, *laboratory),
+        shared_load_scale=(*one.shared_load_scale, *((name,) for name in laboratory)),
+        groups=(*one.groups, ("everything", (*one.corridors, *laboratory))),
+    )
+    return one, more
 
 
 def fixed_border_scenario():

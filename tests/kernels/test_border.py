@@ -178,6 +178,30 @@ def test_the_comparison_sees_a_wrong_factor_of_the_correlation():
     assert difference(draws(one, 8, model=wrong), oracles.border_block(one, 8)) > 1e-9
 
 
+PRECURSOR_MUTANTS = {
+    "rounding certain": lambda p: p._replace(half_slot=np.full_like(p.half_slot, -1)),
+    "rounding to one side": lambda p: p._replace(amount=p.amount + p.half),
+    "another input for the yield": lambda p: p._replace(conversion=p.conversion[::-1].copy()),
+    "a term twice": lambda p: p._replace(start=np.maximum(p.start - 1, 0)),
+}
+
+
+@pytest.mark.parametrize("mutant", PRECURSOR_MUTANTS)
+def test_potentials_as_by_plain_loops_and_wrong_arrays_seen(mutant):
+    rows = [row("east"), row("east", 1, 9.0, "precursor", rounding=3.0), row("west", None, 4.0, "precursor")]
+    blocks = {"detection_rate": 0.1, "powder_purity": 0.1, "load_shape": 1.0}
+    yields = [
+        block("precursor_yield", {"kind": "lognormal", "median": 1.2, "sd_log": 0.3}, corridor="east"),
+        block("precursor_yield", 0.76, corridor="west"),
+    ]
+    one = scenario(rows, [*(block(name, law) for name, law in blocks.items()), *yields], groups=(("both", ("east", "west")),))
+    model = compile_model(one)
+    expected = oracles.summarise_precursors(one, 8)
+    np.testing.assert_allclose(draws(one, 8)["potential_pure_kg"][..., 2], expected, rtol=1e-9)
+    wrong = dataclasses.replace(model, strata=model.strata._replace(precursors=PRECURSOR_MUTANTS[mutant](model.strata.precursors)))
+    assert not np.allclose(draws(one, 8, model=wrong)["potential_pure_kg"][..., 2], expected, rtol=1e-6, equal_nan=True)
+
+
 def test_a_range_of_points_in_parts_is_the_same_range():
     """Lanes and blocks are no part of the numbers: 2,500 points at once and the first 100 of them alone."""
     one = recorded()

@@ -355,6 +355,25 @@ def _rounding(tree: Tree) -> None:
     )
 
 
+def _precursors(sampler: str, seed: int, amount: float = 160.0, rounding: float = 80.0, sd_log: float = 0.2, **keys: Any) -> Any:
+    """A laboratory beside a border: 40 kg of one precursor for certain and a rounded amount, one yield."""
+    rows = [row(), row("lab", None, amount, "precursor", rounding=rounding), row("lab", 1, 40.0, "precursor")]
+    return one(sampler, seed, rows=rows, precursor_yield={"kind": "lognormal", "median": 1.2, "sd_log": sd_log}, **keys)
+
+
+def _potential(tree: Tree) -> None:
+    """(40 + U(80, 240)) kg x LN(log 1.2, .2): the rounding averages over a rule of 400 points, and so does the mean, exactly."""
+    x, weight = np.polynomial.legendre.leggauss(400)
+    kg = 200.0 + 80.0 * x
+
+    def cdf(points: np.ndarray) -> np.ndarray:
+        return stats.lognorm(0.2, scale=1.2).cdf(np.asarray(points)[..., None] / kg) @ weight / 2.0
+
+    made = kept(tree, "potential_pure_kg", "lab")
+    follows(tree, made, cdf, np.array([150.0, 200.0, 240.0, 280.0, 350.0]), "potential of a rounded precursor")
+    has_mean(tree, "potential_pure_kg", 200.0 * 1.2 * np.exp(0.02), corridor="lab")
+
+
 def _counted(sampler: str, seed: int, **laws: Any) -> Any:
     given = {
         "detection_rate": 0.1, "pill_fentanyl": {"kind": "lognormal", "median": 2.0, "sd_log": 0.3},
@@ -769,6 +788,16 @@ ANSWERS: dict[str, Answer] = {
         },
     ),
     "rounding": Answer(ask=_rounded, verdict=_rounding, faults={"exact": instead(_rounded, half=0.001)}),
+    "precursor potential": Answer(
+        ask=_precursors,
+        verdict=_potential,
+        faults={
+            "rounding dropped": instead(_precursors, rounding=0.0),
+            "a row left out": instead(_precursors, amount=120.0),
+            "a yield of half the spread": instead(_precursors, sd_log=0.1),
+            "mean for median": after(_precursors, "potential_pure_kg", lambda kg: kg * np.exp(0.02)),
+        },
+    ),
     "counted pills": Answer(
         ask=_counted,
         verdict=_counted_pills,
