@@ -23,7 +23,7 @@ from pydantic import BaseModel
 from .distributions import Law, cdf, support
 from .elicitation import LawError, as_mapping, law
 from .errors import EvidenceError, Problem, ScenarioError
-from .evidence import Row, check_rows, read_table, row_as_mapping, row_from_mapping
+from .evidence import FORMS, Row, check_rows, read_table, row_as_mapping, row_from_mapping
 from .limits import MAX_PROBLEMS
 from .matching import Idle, idle, match, place_of, say_idle
 from .model import check
@@ -43,11 +43,14 @@ from .schema import (
     ScenarioFile,
     Source,
     SourcesTable,
+    as_far,
     json_schema,
+    legible_groups,
     validated,
 )
 from .sweeps import Indices, Swept, block_id, combinations, name_cases, override, read_sweeps, said_once, touched_by, with_values
 from .toml_file import KeyPath, TomlFile, check_scalars, nearest, read_toml, shown
+from .units import closest
 
 __all__ = ["json_schema", "load_scenario", "to_toml", "with_run"]
 
@@ -120,12 +123,16 @@ def _read_sources(table: EvidenceTable, folder: Path, problems: list[Problem]) -
     return sources.root if sources is not None else {}
 
 
-def _read_rows(tables: Sequence[str], raw_rows: Any, file: TomlFile, folder: Path, problems: list[Problem]) -> list[Row] | None:
-    """Return the rows of all tables, then those of the scenario itself, or None after adding what is wrong."""
+def _read_rows(tables: Sequence[str] | None, raw_rows: Any, file: TomlFile, folder: Path, problems: list[Problem]) -> list[Row] | None:
+    """Return the rows of all tables, then those of the scenario itself, after adding what is wrong; None where not all labels are known.
+
+    A wrong row of the scenario whose labels can be read stands in as one of nothing, so that what names them is checked all the same.
+    """
     n_before = len(problems)
     rows: list[Row] = []
+    whole = tables is not None
     seen: dict[Path, str] = {}
-    for number, name in enumerate(tables, start=1):
+    for number, name in enumerate(tables or (), start=1):
         path: KeyPath = ("evidence", "tables", number)
         target = _inside(name, folder, path, problems)
         if target is None:
@@ -142,16 +149,22 @@ def _read_rows(tables: Sequence[str], raw_rows: Any, file: TomlFile, folder: Pat
     if not isinstance(raw_rows, list):
         problems.append(Problem(path=("evidence", "row"), came=shown(raw_rows), allowed="rows are tables", advice="Write [[evidence.row]]"))
         return None
+    whole = whole and len(problems) == n_before
     for number, raw in enumerate(raw_rows, start=1):
         path = ("evidence", "row", number)
-        if validated(EvidenceRow, raw, path, problems) is not None:
-            row, wrong = row_from_mapping(raw, path)
-            problems += wrong
-            rows += [replace(row, where=f"{file.name}:{file.lines.get(path, 1)}")] if row is not None else []
-    if not rows and len(problems) == n_before:
+        refused: list[Problem] = []
+        written = as_far(EvidenceRow, raw, path, refused)
+        row, wrong = row_from_mapping(raw, path) if written is not None else (None, [])
+        told = {problem.path for problem in refused}
+        problems += [*refused, *(problem for problem in wrong if problem.path not in told)]
+        if row is None and written is not None and written.corridor is not None and written.period is not None:
+            row = Row(corridor=written.corridor, period=written.period, form="unrecorded", n_events=0, amount=0.0, unit="kg")
+        whole = whole and row is not None
+        rows += [replace(row, where=f"{file.name}:{file.lines.get(path, 1)}")] if row is not None else []
+    if not rows and len(problems) == n_before and tables is not None:
         came, allowed = "there is no row of evidence", "a scenario needs evidence"
         problems.append(Problem(path=("evidence",), came=came, allowed=allowed, advice="Give tables, or [[evidence.row]]"))
-    return rows if len(problems) == n_before else None
+    return rows if rows and whole else None
 
 
 def _select(rows: Sequence[Row], selected: Mapping[str, Sequence[str] | None], problems: list[Problem]) -> tuple[_InUse | None, _Leftovers]:
@@ -221,11 +234,17 @@ def _check_corridors(groups: Mapping[str, list[str]], shared: Sequence[list[str]
     return leftovers
 
 
-def _law(name: str, raw: Any, path: KeyPath, problems: list[Problem]) -> Law | None:
-    """Return the law of a parameter, within the parameter's domain, or None after adding what is wrong."""
+def _law(block: ParameterBlock, raw: Mapping[str, Any], path: KeyPath, problems: list[Problem]) -> Law | None:
+    """Return the law of a block, within its parameter's domain, or None after adding what is wrong.
+
+    A misspelt name is taken for the one that its message names, so that what is wrong with its law is said at once.
+    """
+    name = block.name if block.name is not None else closest(str(raw.get("name")), PARAMETERS)
+    if name is None or block.distribution is None:
+        return None
     entry = PARAMETERS[name]
     try:
-        found = law(raw, entry.unit)
+        found = law(raw["distribution"], entry.unit)
     except LawError as error:
         problems.extend(
             replace(problem, path=path + tuple(part + 1 if isinstance(part, int) else part for part in problem.path))
@@ -265,7 +284,7 @@ def _parameter(
     n_before, name = len(problems), block_id(raw)
     leftovers: _Leftovers = {}
     selectors: dict[str, tuple[str, ...] | None] = {}
-    forms = PARAMETERS[block.name].forms
+    forms = PARAMETERS[block.name].forms if block.name is not None else FORMS
     for kind in DIMENSIONS:
         labels = getattr(block, kind)
         left_out = in_use.left_out[kind] if in_use is not None and kind != "form" else frozenset()
@@ -278,7 +297,7 @@ def _parameter(
                 continue
             place = (*path, kind, number) if isinstance(raw[kind], list) else (*path, kind)
             if kind == "form":
-                came, allowed = f"{block.name} has no form {shown(label)}", f"it is looked up by {', '.join(forms)}"
+                came, allowed = f"{raw.get('name')} has no form {shown(label)}", f"it is looked up by {', '.join(forms)}"
                 problems.append(Problem(path=place, came=came, allowed=allowed, advice=nearest(label, forms)))
             elif in_use is not None and label in left_out:
                 leftovers[place_of(name, kind), label] = in_use.missing(label, known, kind, place)
@@ -286,13 +305,13 @@ def _parameter(
                 problems.append(in_use.missing(label, known, kind, place))
         expanded = (member for label in labels or () for member in (groups.get(label, [label]) if kind == "corridor" else [label]))
         selectors[kind] = tuple(dict.fromkeys(expanded)) if labels is not None else None
-    if block.varies_by and block.correlation is None:
+    if block.varies_by and "correlation" not in raw:
         allowed, advice = "a block with varies_by says how alike its draws are", "Add correlation = 0.8; 0 is independent"
         problems.append(Problem(path=path, came="correlation is missing", allowed=allowed, advice=advice))
-    if block.correlation is not None and not block.varies_by:
+    if block.correlation is not None and "varies_by" not in raw:
         came, allowed = "there is nothing to correlate", "correlation needs varies_by: a block without it is one draw"
         problems.append(Problem(path=(*path, "correlation"), came=came, allowed=allowed, advice='Add varies_by = ["period"]'))
-    if its_law is None or len(problems) > n_before:
+    if its_law is None or block.name is None or block.varies_by is None or len(problems) > n_before:
         return None, leftovers
     varies_by = tuple(kind for kind in DIMENSIONS if kind in block.varies_by)
     parameter = Parameter(id=name, name=block.name, law=its_law, varies_by=varies_by, correlation=block.correlation, path=path, **selectors)
@@ -301,17 +320,17 @@ def _parameter(
 
 def _correlation(block: CorrelationBlock, raw: Mapping[str, Any], path: KeyPath, problems: list[Problem]) -> Correlation | None:
     """Return the record of one block, or None after adding what is wrong with it alone."""
-    n_before, n = len(problems), len(block.between)
-    if (block.value is None) == (block.matrix is None):
-        came = "neither value nor matrix is given" if block.value is None else "both value and matrix are given"
+    n_before, n = len(problems), len(block.between or ())
+    if ("value" in raw) == ("matrix" in raw):
+        came = "both value and matrix are given" if "value" in raw else "neither value nor matrix is given"
         advice = "value suits two blocks, matrix single draws"
         problems.append(Problem(path=path, came=came, allowed="exactly one of them is needed", advice=advice))
-    if block.copula == "t" and block.df is None:
+    if block.copula == "t" and "df" not in raw:
         problems.append(Problem(path=path, came="df is missing", allowed="a t copula has degrees of freedom >= 1", advice="Add df = 4"))
     if block.copula == "gaussian" and block.df is not None:
         came, allowed = "a gaussian copula has no df", "only copula t has one"
         problems.append(Problem(path=(*path, "df"), came=came, allowed=allowed, advice="Delete df"))
-    if block.matrix is not None:
+    if block.matrix is not None and block.between is not None:
         came = ""
         if len(block.matrix) != n or any(len(row) != n for row in block.matrix):
             came, advice = f"a matrix of {len(block.matrix)} rows for {n} names in between", f"Give {n} rows of {n} numbers"
@@ -324,7 +343,7 @@ def _correlation(block: CorrelationBlock, raw: Mapping[str, Any], path: KeyPath,
         if came:
             allowed = "a correlation matrix is square and symmetric with 1 on its diagonal"
             problems.append(Problem(path=(*path, "matrix"), came=came, allowed=allowed, advice=advice))
-    if len(problems) > n_before:
+    if len(problems) > n_before or block.between is None:
         return None
     matrix = tuple(map(tuple, block.matrix)) if block.matrix is not None else None
     return Correlation(
@@ -332,27 +351,52 @@ def _correlation(block: CorrelationBlock, raw: Mapping[str, Any], path: KeyPath,
     )
 
 
+def _unknown_names(document: Mapping[str, Any], found: Sequence[Problem]) -> list[Problem]:
+    """Return a problem for each name in a correlation that no parameter block bears, where all ids can be trusted.
+
+    Where nothing else is wrong, `dependence.py` says so, and more: it knows the single draws.
+    """
+    kinds = [raw if isinstance(raw := document.get(kind, []), list) else [] for kind in ("parameter", "correlation")]
+    parameters, correlations = ([raw if isinstance(raw, dict) else {} for raw in blocks] for blocks in kinds)
+    doubtful = {"id", "name", *DIMENSIONS}
+    if any(problem.path[:1] == ("parameter",) and (len(problem.path) < 3 or problem.path[2] in doubtful) for problem in found):
+        return []
+    ids = [block_id(raw) for raw in parameters]
+    problems = []
+    for number, raw in enumerate(correlations, start=1):
+        between = raw.get("between")
+        for name in between if isinstance(between, list) else ():
+            if isinstance(name, str) and name.partition("@")[0] not in ids:
+                path = ("correlation", number, "between")
+                came, allowed = (
+                    f'"{name}" is not a parameter of this scenario',
+                    "the ids of parameter blocks, or of single draws as id@label",
+                )
+                problems.append(Problem(path=path, came=came, allowed=allowed, advice=nearest(name, ids)))
+    return problems
+
+
 def _contrast(
     block: ContrastBlock, path: KeyPath, groups: Mapping[str, list[str]], in_use: _InUse | None, problems: list[Problem]
 ) -> Contrast | None:
     """Return the record of one block, or None after adding each label that is not in use; whether there is evidence is not asked here."""
     n_before = len(problems)
-    for side in ("numerator", "denominator"):
+    given = {side: getattr(block, side) for side in ("numerator", "denominator") if getattr(block, side) is not None}
+    for side, result in given.items():
         for kind in ("corridor", "period"):
             known = (*in_use.labels[kind], *(groups if kind == "corridor" else ())) if in_use is not None else ()
-            label = getattr(getattr(block, side), kind)
-            if in_use is not None and label not in known:
+            label = getattr(result, kind)
+            if in_use is not None and label is not None and label not in known:
                 problems.append(in_use.missing(label, known, kind, (*path, side, kind)))
-    if len(problems) > n_before:
+    if len(problems) > n_before or len(given) < 2:
         return None
-    sides = {side: Result(**getattr(block, side).model_dump()) for side in ("numerator", "denominator")}
-    return Contrast(id=block.id, path=path, **sides)
+    return Contrast(id=block.id, path=path, **{side: Result(**result.model_dump()) for side, result in given.items()})
 
 
-def _claim(block: ClaimBlock, path: KeyPath, known: Sequence[str], problems: list[Problem]) -> Claim | None:
+def _claim(block: ClaimBlock, raw: Mapping[str, Any], path: KeyPath, known: Sequence[str], problems: list[Problem]) -> Claim | None:
     """Return the record of one block, or None after adding what is wrong; `known` are the ids of contrasts, of wrong ones too."""
     n_before = len(problems)
-    given = [key for key in ("above", "below", "between") if getattr(block, key) is not None]
+    given = [key for key in ("above", "below", "between") if key in raw]
     if len(given) != 1:
         came = f"both {' and '.join(given)} are given" if given else "none of above, below and between is given"
         came = came.replace("both", "all of", 1) if len(given) == 3 else came
@@ -361,7 +405,7 @@ def _claim(block: ClaimBlock, path: KeyPath, known: Sequence[str], problems: lis
     if block.between is not None and not block.between[0] < block.between[1]:
         came, allowed = f"between = [{block.between[0]:g}, {block.between[1]:g}]", "the first number is less than the second"
         problems.append(Problem(path=(*path, "between"), came=came, allowed=allowed, advice="Swap them, or give two different ones"))
-    if block.contrast not in known:
+    if block.contrast is not None and block.contrast not in known:
         allowed = f"known are {_first(known)}" if known else "a claim is about a contrast, and there is none"
         advice = nearest(block.contrast, known) or ("" if known else "Add a [[contrast]]")
         problems.append(Problem(path=(*path, "contrast"), came=f"unknown contrast {shown(block.contrast)}", allowed=allowed, advice=advice))
@@ -568,16 +612,18 @@ def _draft(document: Mapping[str, Any], file: TomlFile, folder: Path, once: _Onc
     n_before = len(problems)
 
     def table(model: type[_Table], name: str) -> _Table | None:
-        found: _Table | None = once(name, [(name,)], lambda found: validated(model, document.get(name, {}), (name,), found))
+        found: _Table | None = once(name, [(name,)], lambda found: as_far(model, document.get(name, {}), (name,), found))
         return found
 
     heading = once(
         "", [], lambda found: validated(Heading, {key: document[key] for key in Heading.model_fields if key in document}, (), found)
     )
-    run, model, groups_table = table(RunTable, "run"), table(ModelTable, "model"), table(GroupsTable, "groups")
+    run, model = table(RunTable, "run"), table(ModelTable, "model")
+    raw_groups = document.get("groups", {})
+    groups_table = once("groups", [("groups",)], lambda found: validated(GroupsTable, raw_groups, ("groups",), found))
     raw_evidence = document.get("evidence", {})
     tables = {key: item for key, item in raw_evidence.items() if key != "row"} if isinstance(raw_evidence, dict) else raw_evidence
-    evidence = once("evidence", [("evidence",)], lambda found: validated(EvidenceTable, tables, ("evidence",), found))
+    evidence = once("evidence", [("evidence",)], lambda found: as_far(EvidenceTable, tables, ("evidence",), found))
     selection: list[KeyPath] = [("evidence", "corridors"), ("evidence", "periods")]
     sources: Mapping[str, Source] = {}
     rows: list[Row] | None = None
@@ -585,13 +631,14 @@ def _draft(document: Mapping[str, Any], file: TomlFile, folder: Path, once: _Onc
     leftovers: _Leftovers = {}
     if evidence is not None:
         sources = once("sources", [], lambda found: _read_sources(evidence, folder, found))
-        rows = once("rows", [], lambda found: _read_rows(evidence.tables or [], raw_evidence.get("row", []), file, folder, found))
+        listed = evidence.tables or [] if "tables" not in tables or evidence.tables is not None else None
+        rows = once("rows", [], lambda found: _read_rows(listed, raw_evidence.get("row", []), file, folder, found))
     if evidence is not None and rows is not None:
         labels = {"corridor": evidence.corridors, "period": evidence.periods}
         in_use, without_rows = once("selection", selection, lambda found: _select(rows, labels, found))
         leftovers |= without_rows
-    groups = groups_table.root if groups_table is not None else {}
-    shared = model.shared_load_scale if model is not None else []
+    groups = groups_table.root if groups_table is not None else legible_groups(raw_groups)
+    shared = (model.shared_load_scale if model is not None else None) or []
     if in_use is not None:
         used = in_use
         leftovers |= once("corridors", [*selection, ("model",)], lambda found: _check_corridors(groups, shared, used, found))
@@ -600,10 +647,10 @@ def _draft(document: Mapping[str, Any], file: TomlFile, folder: Path, once: _Onc
     parameters: list[Parameter] = []
     correlations: list[Correlation] = []
     for path, raw in _blocks(document, "parameter", problems):
-        described[path] = block = once(path, [path], lambda found, raw=raw, path=path: validated(ParameterBlock, raw, path, found))
+        described[path] = block = once(path, [path], lambda found, raw=raw, path=path: as_far(ParameterBlock, raw, path, found))
         if block is not None:
             base = (*path, "distribution")
-            its_law = once(base, [base], lambda found, block=block, raw=raw, base=base: _law(block.name, raw["distribution"], base, found))
+            its_law = once(base, [base], lambda found, block=block, raw=raw, base=base: _law(block, raw, base, found))
             parameter, left_out = once(
                 (path, "in use"),
                 [path, *selection],
@@ -614,7 +661,7 @@ def _draft(document: Mapping[str, Any], file: TomlFile, folder: Path, once: _Onc
             parameters += [parameter] if parameter is not None else []
             leftovers |= left_out
     for path, raw in _blocks(document, "correlation", problems):
-        described[path] = link = once(path, [path], lambda found, raw=raw, path=path: validated(CorrelationBlock, raw, path, found))
+        described[path] = link = once(path, [path], lambda found, raw=raw, path=path: as_far(CorrelationBlock, raw, path, found))
         correlation = _correlation(link, raw, path, problems) if link is not None else None
         correlations += [correlation] if correlation is not None else []
     contrasts: list[Contrast] = []
@@ -622,14 +669,17 @@ def _draft(document: Mapping[str, Any], file: TomlFile, folder: Path, once: _Onc
     blocks = _blocks(document, "contrast", problems)
     names = [raw["id"] for _, raw in blocks if isinstance(raw, dict) and isinstance(raw.get("id"), str)]
     for path, raw in blocks:
-        described[path] = side = once(path, [path], lambda found, raw=raw, path=path: validated(ContrastBlock, raw, path, found))
+        described[path] = side = once(path, [path], lambda found, raw=raw, path=path: as_far(ContrastBlock, raw, path, found))
         contrast = _contrast(side, path, groups, in_use, problems) if side is not None else None
         contrasts += [contrast] if contrast is not None else []
     for path, raw in _blocks(document, "claim", problems):
-        described[path] = said = once(path, [path], lambda found, raw=raw, path=path: validated(ClaimBlock, raw, path, found))
-        claim = _claim(said, path, names, problems) if said is not None else None
+        described[path] = said = once(path, [path], lambda found, raw=raw, path=path: as_far(ClaimBlock, raw, path, found))
+        claim = _claim(said, raw, path, names, problems) if said is not None else None
         claims += [claim] if claim is not None else []
     if len(problems) > n_before or heading is None or run is None or model is None or in_use is None:
+        problems += _unknown_names(document, problems[n_before:])
+        if run is not None and run.draws is not None and run.keep_draws is not None:
+            problems += _check_run(run, 1, 1)
         return None
 
     corridors, periods = in_use.labels["corridor"], in_use.labels["period"]

@@ -5,6 +5,7 @@ One table at a time; what tables mean together is `scenario.py`'s. Whatever pyda
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -485,6 +486,50 @@ def validated(model: type[_Model], raw: Any, path: KeyPath, problems: list[Probl
     except pydantic.ValidationError as error:
         problems.extend(_problem(details, model, raw, path) for details in error.errors(include_url=False))
         return None
+
+
+def as_far(model: type[_Model], raw: Any, path: KeyPath, problems: list[Problem]) -> _Model | None:
+    """Return `raw` as a model; or, after adding what is wrong, with None for each key that cannot be read, so that the others are checked.
+
+    None where there is no table at all. What was refused is good for finding further problems, and for nothing else.
+    """
+    whole = validated(model, raw, path, problems)
+    return whole if whole is not None or not isinstance(raw, dict) else _legible(model, raw)
+
+
+def _legible(model: type[_Model], raw: Mapping[str, Any]) -> _Model:
+    """Return what each key of a table says by itself: None for what is missing or refused, the default for what may be left out."""
+    read: dict[str, Any] = {}
+    for key, field in model.model_fields.items():
+        table = field.annotation
+        if key not in raw:
+            read[key] = None if field.is_required() else field.get_default(call_default_factory=True)
+        elif isinstance(table, type) and issubclass(table, BaseModel) and isinstance(raw[key], dict):
+            read[key] = _legible(table, raw[key])
+        else:
+            try:
+                read[key] = _reader_of(model, key).validate_python(raw[key], strict=True)
+            except pydantic.ValidationError:
+                read[key] = None
+    return model.model_construct(**read)
+
+
+@functools.cache
+def _reader_of(model: type[BaseModel], key: str) -> pydantic.TypeAdapter[Any]:
+    field = model.model_fields[key]
+    annotation: Any = Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
+    return pydantic.TypeAdapter(annotation)
+
+
+def legible_groups(raw: Any) -> dict[str, list[str]]:
+    """Return the groups of a refused table, those that cannot be read without members: their names are known all the same."""
+    groups = {}
+    for name, members in raw.items() if isinstance(raw, dict) else ():
+        try:
+            groups[str(name)] = GroupsTable.model_validate({name: members}).root[name]
+        except pydantic.ValidationError:
+            groups[str(name)] = []
+    return groups
 
 
 def _problem(details: Mapping[str, Any], model: type[BaseModel], raw: dict[str, Any], prefix: KeyPath) -> Problem:

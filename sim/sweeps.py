@@ -25,7 +25,7 @@ from .schema import (
     ResultTable,
     RunTable,
     SweepBlock,
-    validated,
+    as_far,
 )
 from .toml_file import KeyPath, nearest, shown
 
@@ -142,17 +142,17 @@ def read_sweeps(document: dict[str, Any], replaced: Mapping[KeyPath, str], probl
     first_of: dict[str, int] = {}
     for number, raw in enumerate(blocks, start=1):
         n_before = len(problems)
-        block = validated(SweepBlock, raw, ("sweep", number), problems)
+        block = as_far(SweepBlock, raw, ("sweep", number), problems)
         if block is None:
             continue
         if block.dim in LAYOUT_NAMES:
             came, allowed = f"dim = {shown(block.dim)}", "the layout of results has a name like this"
             problems.append(Problem(path=("sweep", number, "dim"), came=came, allowed=allowed, advice=f'Write dim = "swept_{block.dim}"'))
-        if first_of.setdefault(block.dim, number) != number:
+        if block.dim is not None and first_of.setdefault(block.dim, number) != number:
             came, allowed = f"dim = {shown(block.dim)} is that of sweep[{first_of[block.dim]}] too", "each sweep has a dimension of its own"
             problems.append(Problem(path=("sweep", number, "dim"), came=came, allowed=allowed, advice="Rename one"))
-        keys = _keys(document, block.path, number, found, replaced, problems, notes)
-        labels = _labels(block, number, problems)
+        keys = _keys(document, block.path, number, found, replaced, problems, notes) if block.path is not None else None
+        labels = _labels(block, number, problems) if block.values is not None and ("labels" in raw) == (block.labels is not None) else None
         if len(problems) == n_before and keys is not None and labels is not None:
             sweep = Sweep(dim=block.dim, path=block.path, values=tuple(block.values), labels=labels)
             found.append(Swept(sweep=sweep, keys=keys, number=number))

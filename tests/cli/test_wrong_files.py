@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from cli.wrong_files import CASES, VALID, WrongFiles
+from cli.wrong_files import CASES, SCENARIO, VALID, WrongFiles
 
 from sim.errors import EvidenceError, ScenarioError
 from sim.scenario import load_scenario
@@ -35,3 +35,109 @@ def test_wrong_files_are_refused_with_their_place_and_a_way_out(case: WrongFiles
         assert problem.allowed or problem.advice, text
         assert str(problem).count("\n") == 0, text
         assert len(str(problem)) < 700, text
+
+
+SOURCED = 'basis = "elicited"\nsource = "cbp"\n'
+ROW = '[[evidence.row]]\ncorridor = "sea"\nperiod = "FY2024"\nform = "powder"\nn_events = 1\namount = 1\nunit = "kg"\n'
+BOTH = '{ quantity = "flow_pure_kg", corridor = "east", period = "FY2024", form = "all" }'
+
+# What a table refuses and what only its neighbours tell: (what is put in, where, what the one message must say).
+TOGETHER = {
+    "parameter": (
+        (
+            '[[parameter]]\nname = "powder_purty"\ncorridor = "eats"\nperiod = "FY2042"\nvaries_by = ["year"]\n'
+            'distribution = { kind = "beta", mean = 0.12, sd = 0.5 }\nbasis = "a hunch"\nsource = "cbp"\n'
+        ),
+        (
+            '"powder_purty" is not a parameter',
+            'unknown corridor "eats"',
+            'unknown period "FY2042"',
+            "varies_by",
+            "sd = 0.5 is impossible",
+            "a hunch",
+        ),
+    ),
+    "parameter without correlation": (
+        '[[parameter]]\nname = "dose"\nform = "powdr"\nvaries_by = ["period"]\ndistribution = "2 s"\nsource = "cbp"\n',
+        ("basis is missing", "correlation is missing", 'dose has no form "powdr"', "is a time"),
+    ),
+    "correlation": (
+        '[[correlation]]\nid = "more"\nbetween = ["powder_purity", "pill_fentanil"]\nmatrix = [[1, 0.3]]\ndf = 4\nvlaue = 0.3\n',
+        ("unknown key vlaue", "a matrix of 1 rows", "has no df", '"pill_fentanil" is not a parameter', 'The nearest is "pill_fentanyl"'),
+    ),
+    "contrast": (
+        (
+            '[[contrast]]\nid = "ratio"\nnumerator = { quantity = "flow_pur_kg", corridor = "eats", period = "FY2024", form = "all" }\n'
+            'denominator = { quantity = "flow_pure_kg", corridor = "west", period = "FY2042", form = "al" }\n'
+        ),
+        ('"flow_pur_kg" is not a quantity', 'unknown corridor "eats"', 'unknown period "FY2042"', 'form = "al"'),
+    ),
+    "claim": (
+        (
+            f'[[contrast]]\nid = "ratio"\nnumerator = {BOTH}\ndenominator = {BOTH}\n'
+            '[[claim]]\nid = "claim"\ncontrast = "ration"\nbetween = [2, 1]\nabove = 1.0\n'
+        ),
+        ("text is missing", 'unknown contrast "ration"', "between = [2, 1]", "both above and between are given"),
+    ),
+    "sweep": (
+        (
+            '[[sweep]]\ndim = "corridor"\npath = "model.load_lw"\nvalues = []\n'
+            '[[sweep]]\ndim = "rho"\npath = "correlation.border.value"\nvalues = [0.0, 0.5]\nlables = ["a", "b"]\n'
+        ),
+        (
+            "the layout of results has a name like this",
+            'no path "model.load_lw"',
+            "at least one value",
+            "lables",
+            "correlation.border.value",
+        ),
+    ),
+    "evidence row": (
+        '[[parameter]]\nname = "dose"\ncorridor = "eats"\ndistribution = 2\n' + SOURCED,
+        ('amount = "1"', "0.5 around an amount", "unknown key events", 'unknown corridor "eats"'),
+    ),
+    "run": ("", ("seed is missing", "9,000 draws to keep of 4,096")),
+    "model": ("", ("load_law", 'unknown corridor "wst"')),
+    "groups": ("", ("at least 1 entries", 'unknown corridor "wst"')),
+}
+ELSEWHERE = {
+    "evidence row": (
+        '"west"]\n\n',
+        '"west", "sea"]\n'
+        + ROW.replace("amount = 1\n", 'amount = "1"\nevents = 3\n')
+        + ROW.replace("amount = 1\n", "amount = 0.25\nrounding = 0.5\n")
+        + "\n",
+    ),
+    "run": ("draws = 4096\nseed = 43", "draws = 4096\nkeep_draws = 9000"),
+    "model": ('[["east", "west"]]', '[["east", "wst"]]\nload_law = "log-normal"'),
+    "groups": ("[groups]\n", '[groups]\nnone = []\nboth = ["east", "wst"]\n'),
+}
+
+
+@pytest.mark.parametrize("kind", TOGETHER)
+def test_one_round_tells_all_that_is_wrong_with_a_block(kind: str, tmp_path: Path) -> None:
+    """Each in a file of its own and all in one: what a table refuses hides nothing of what else is wrong."""
+    block, expected = TOGETHER[kind]
+    text = SCENARIO.replace(*ELSEWHERE.get(kind, ("", "")), 1) + "\n" + block
+    path = WrongFiles(name=kind, files=VALID | {"scenario.toml": text}, fragments=()).write(tmp_path)
+    with pytest.raises(ScenarioError) as refused:
+        load_scenario(path)
+    said = [str(problem) for problem in refused.value.problems]
+    for fragment in expected:
+        assert sum(fragment in line for line in said) == 1, (fragment, said)
+    assert len(said) == len(expected) - (kind == "correlation"), said  # one of them is said of two
+
+
+def test_everything_wrong_with_a_file_is_told_in_one_round(tmp_path: Path) -> None:
+    text = SCENARIO
+    for old, new in ELSEWHERE.values():
+        assert old in text
+        text = text.replace(old, new, 1)
+    text += "\n" + "\n".join(block.replace('"ratio"', f'"ratio-{n}"') for n, (block, _) in enumerate(TOGETHER.values()))
+    path = WrongFiles(name="all", files=VALID | {"scenario.toml": text}, fragments=()).write(tmp_path)
+    with pytest.raises(ScenarioError) as refused:
+        load_scenario(path)
+    said = str(refused.value)
+    unsure = {"pill_fentanil", 'The nearest is "pill_fentanyl"', '"pill_fentanil" is not a parameter'}  # ids of other blocks are in doubt
+    for _, expected in TOGETHER.values():
+        assert [fragment for fragment in expected if fragment not in said and fragment not in unsure] == [], said
