@@ -305,11 +305,28 @@ def _run_one(
     if final.exists():
         return final, results.open_result(final), "This run was made before; its result is sound."
     unfinished = results.partials_folder(folder, scenario)
+
+    def went_on(resumed: int, draws: int, damaged: int) -> None:
+        if not batch.quiet:
+            _tell(_of_before(scenario.name, resumed, draws, damaged))
+
     with batch.progress(scenario.name) as progress, _telling_of_compiling(batch.quiet):
-        tree = results.run(scenario, threads=threads, progress=progress, partials=unfinished, **options)
+        tree = results.run(scenario, threads=threads, progress=progress, partials=unfinished, went_on=went_on, **options)
     final = results.save_result(tree, folder)
     partials.remove(unfinished)
     return final, tree, ""
+
+
+def _of_before(name: str, resumed: int, draws: int, damaged: int) -> str:
+    """Say what an earlier run, that was interrupted, had left.
+
+    >>> _of_before("grid", 524_288, 1_015_808, 1)
+    'grid went on from 524,288 of 1,015,808 draws that an earlier run had made; 1 damaged part of it was computed anew.'
+    """
+    text = f"{name} went on from {resumed:,} of {draws:,} draws that an earlier run had made"
+    if damaged:
+        text += f"; {damaged:,} damaged {'part of it was' if damaged == 1 else 'parts of it were'} computed anew"
+    return f"{text}."
 
 
 @main.command()

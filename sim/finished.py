@@ -39,6 +39,7 @@ class Finished:
         self._case_folder = case_folder
         self._waiting: dict[int, Run] = {}
         self._written = time.monotonic()
+        self.damaged = 0  # files that were deleted because they were not whole or not of this run
 
     def read(self) -> dict[int, Run]:
         """Return the cases that an earlier run finished, by number.
@@ -56,6 +57,7 @@ class Finished:
             try:
                 found |= _unpack(file.read_bytes(), self._belongs)
             except (OSError, ValueError, KeyError, TypeError, IndexError, RecursionError):
+                self.damaged += 1
                 with contextlib.suppress(OSError):
                     file.unlink()
         return found

@@ -110,12 +110,15 @@ class Outcome:
 
     parameter_draws   in the order of the last axis of `run.kept_parameters`
     seized_gross_kg   kg by (corridor, period, form of the evidence): as in the table, counted pills at the median pill mass
+    resumed, damaged  draws that an earlier run had made; files it left that had to be deleted
     """
 
     scenario: Scenario
     run: Run
     parameter_draws: Sequence[ParameterDraw]
     seized_gross_kg: Mapping[tuple[str, str, str], float]
+    resumed: int = 0
+    damaged: int = 0
 
 
 def run(
@@ -126,13 +129,15 @@ def run(
     progress: Callable[[int, int], None] | None = None,
     partials: Path | None = None,
     executor: Executor | None = None,
+    went_on: Callable[[int, int, int], None] | None = None,
 ) -> xr.DataTree:
     """Run a scenario, all cases of its sweeps, and return its credible intervals, in memory.
 
     `draws` and `seed` stand in for the scenario's own and become part of the run's identity. `threads` (default: all processors)
     changes no bit. `progress(done, total)` is called from the main thread as blocks of draws finish. `partials` is a folder in which
     what is finished is kept until the caller removes it; a run that was killed goes on from there, to the same bits. `executor`, from
-    `sim.engines`, runs the tasks elsewhere than in threads of this process.
+    `sim.engines`, runs the tasks elsewhere than in threads of this process. `went_on(draws taken over, draws in all, damaged files)` is
+    called at the end where an earlier run had left something in `partials`.
 
     Returns a tree of the groups /quantiles, /mcse, /moments, /parameters, /evidence, /diagnostics and, where the scenario asks for them,
     /contrasts, /claims and /draws; the dimensions of sweeps stand in front of all others.
@@ -145,7 +150,17 @@ def run(
 
     asked = with_run(scenario, draws=draws, seed=seed)
     report = progress if partials is None else _leaving_word(asked, partials, progress)
-    return tree_of(asked, list(_outcomes(asked, threads, report, partials, executor)))
+    outcomes = list(_outcomes(asked, threads, report, partials, executor))
+    resumed, damaged = sum(each.resumed for each in outcomes), sum(each.damaged for each in outcomes)
+    if went_on is not None and resumed + damaged > 0:
+        went_on(resumed, sum(_draws_made(each.run) for each in outcomes), damaged)
+    return tree_of(asked, outcomes)
+
+
+def _draws_made(run: Run) -> int:
+    """Return the draws of a case, those of a second count of its claims too."""
+    again = bool(run.claims) and bool(run.claims["rerun"].any())
+    return run.draws + (plan(run.draws, 0, "philox").draws if again else 0)
 
 
 def _leaving_word(scenario: Scenario, partials: Path, progress: Callable[[int, int], None] | None) -> Callable[[int, int], None]:
@@ -190,8 +205,10 @@ def _outcomes(
         for number, case in enumerate(cases):
             ahead -= planned[number]
             about: tuple[Sequence[ParameterDraw], Mapping[tuple[str, str, str], float]] | None = None
+            damaged = store.damaged if store is not None and number == 0 else 0
             if number in done:
                 outcome = done.pop(number)
+                resumed = _draws_made(outcome)
             else:
                 assert following is not None
                 model = following.result()
@@ -206,11 +223,19 @@ def _outcomes(
                     named = [replace(problem, came=f"{_name(scenario, number)}: {problem.came}") for problem in error.problems]
                     raise type(error)(named) from error
                 about = model.parameter_draws, model.seized_gross_kg
+                resumed, damaged = outcome.resumed, damaged + outcome.damaged
                 if store is not None:
                     store.keep(number, outcome)
             before += outcome.draws
             parameter_draws, seized_gross_kg = about or labels_of(case)
-            yield Outcome(scenario=case, run=outcome, parameter_draws=parameter_draws, seized_gross_kg=seized_gross_kg)
+            yield Outcome(
+                scenario=case,
+                run=outcome,
+                parameter_draws=parameter_draws,
+                seized_gross_kg=seized_gross_kg,
+                resumed=resumed,
+                damaged=damaged,
+            )
 
 
 def _case_folder(partials: Path, number: int) -> Path:

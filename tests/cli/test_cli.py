@@ -27,7 +27,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_results import make_run
 
-from sim import cbp, cli, results
+from sim import cbp, cli, finished, results
 from sim.cli import format_number, main
 from sim.errors import SimError
 from sim.matching import match
@@ -340,6 +340,39 @@ dim = "prior"
 path = "model.event_prior"
 values = [0.5, 1.0]
 """
+
+
+@pytest.mark.parametrize("swept", [False, True])
+def test_what_an_earlier_run_left_is_told(scenario: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, swept: bool) -> None:
+    monkeypatch.setattr("sim.partials.SHARE", float("inf"))
+    monkeypatch.setattr(finished, "EVERY_SECONDS", 0.0)
+    if swept:
+        scenario.write_text(scenario.read_text(encoding="utf-8") + SWEEP, encoding="utf-8")
+    one = load_scenario(scenario, overrides={"run.draws": 4096})
+    unfinished = results.partials_folder(tmp_path / "results", one)
+    run = ("run", scenario, "--results", tmp_path / "results", "--draws", "4096", "--threads", "1")
+
+    def left() -> Path:
+        results.run(one, threads=1, partials=unfinished)
+        return min(path for path in unfinished.rglob("*") if path.suffix in (".part", ".cases"))
+
+    left()
+    whole = 4 * 4096 if swept else 4096
+    assert f"went on from {whole:,} of {whole:,} draws that an earlier run had made.\n" in sim(*run).stderr
+    assert "went on" not in sim(*run).stderr  # it is done, and nothing is left
+    shutil.rmtree(tmp_path / "results")
+    file = left()
+    file.write_bytes(file.read_bytes()[:-1])
+    again = sim(*run)
+    assert re.search(
+        r"went on from [\d,]+ of [\d,]+ draws that an earlier run had made; 1 damaged part of it was computed anew", again.stderr
+    )
+    assert f"from {whole:,} of" not in again.stderr
+    shutil.rmtree(tmp_path / "results")
+    left()
+    assert sim(*run, "--quiet").stderr == ""
+    shutil.rmtree(tmp_path / "results")
+    assert "went on" not in sim(*run).stderr
 
 
 def test_dry_run_of_sweeps_counts_cases_and_blocks_and_estimates_the_time(scenario: Path, tmp_path: Path) -> None:
