@@ -528,11 +528,22 @@ def _print_plan(scenario: Scenario, final: Path, unfinished: Path, threads: int 
         ("seed", str(scenario.seed)),
         ("in all", f"{planned_draws(scenario):,} draws in {blocks:,} blocks"),
         ("done", what),
-        ("time", "none" if done else f"about {_duration(estimated_seconds(scenario, threads))}, by a pilot of the first case here"),
+        ("time", "none" if done else f"about {_duration(estimated_seconds(scenario, threads))}, {_pilot_of(scenario)}"),
         ("result", f"{final}{' (made before)' if done else ''}"),
     ]
     click.echo(_render(("", ""), rows, terminal=_is_terminal(sys.stderr)), err=True)
     _print_warnings(scenario)
+
+
+def _pilot_of(scenario: Scenario) -> str:
+    """Say what the estimate of a plan rests on, and what it leaves out."""
+    laws = dict.fromkeys(case.load_law for case in scenario.runs)
+    text = "by a pilot here"
+    if len(scenario.cases) > 1:
+        text += f" of the first case of each law of loads ({', '.join(laws)})" if len(laws) > 1 else " of the first case; others may differ"
+    left_out = ["what a tolerance adds"] * any(case.tolerance is not None for case in scenario.runs)
+    left_out += ["a second count of claims that few draws hit"] * any(bool(case.claims) for case in scenario.runs)
+    return f"{text}, without {' and '.join(left_out)}" if left_out else text
 
 
 def _done(final: Path, unfinished: Path) -> tuple[bool, str]:

@@ -267,24 +267,35 @@ def _name(scenario: Scenario, number: int) -> str:
 
 def planned_draws(scenario: Scenario) -> int:
     """Return how many draws all cases of a scenario will use; with a tolerance, before it asks for more."""
-    return sum(plan(case.draws, case.seed, case.sampler, case.tolerance).draws for case in scenario.runs)
+    return sum(map(_planned, scenario.runs))
+
+
+def _planned(case: Scenario) -> int:
+    return plan(case.draws, case.seed, case.sampler, case.tolerance).draws
 
 
 def estimated_seconds(scenario: Scenario, threads: int | None = None) -> float:
-    """Return how long a scenario will take in threads of this machine, from a pilot of its first case; nothing is written.
+    """Return how long a scenario will take in threads of this machine, from a pilot of the first case of each law of loads.
 
-    Two runs of different length tell what a draw takes from what a case takes; a shorter one before them loads the engine.
+    Two runs of different length tell what a draw takes from what a case takes; a shorter one before them loads the engine. Nothing is
+    written. A second count of claims that few draws hit is not foreseen.
     """
+    alike: dict[str, list[Scenario]] = {}
+    for case in scenario.runs:
+        alike.setdefault(case.load_law, []).append(case)
     shared = shared_uniforms(map(uniforms, scenario.cases)) if scenario.cases else None
-    seconds = {}
-    for draws in (_PILOT_DRAWS[0], *_PILOT_DRAWS):
-        case = replace(scenario.runs[0], draws=draws, keep_draws=0, tolerance=None, claims=())  # few draws, few hits: a second run
-        begin = time.perf_counter()
-        simulate(compile_model(case, shared), threads=threads)
-        seconds[draws] = time.perf_counter() - begin
     few, many = _PILOT_DRAWS
-    each = max(seconds[many] - seconds[few], 0.0) / (many - few)
-    return max(seconds[few] - few * each, 0.0) * len(scenario.runs) + each * planned_draws(scenario)
+    total = 0.0
+    for cases in alike.values():
+        seconds = {}
+        for draws in (few, *_PILOT_DRAWS):
+            case = replace(cases[0], draws=draws, keep_draws=0, tolerance=None, claims=())  # few draws, few hits: a second run
+            begin = time.perf_counter()
+            simulate(compile_model(case, shared), threads=threads)
+            seconds[draws] = time.perf_counter() - begin
+        each = max(seconds[many] - seconds[few], 0.0) / (many - few)
+        total += max(seconds[few] - few * each, 0.0) * len(cases) + each * sum(map(_planned, cases))
+    return total
 
 
 def to_tree(

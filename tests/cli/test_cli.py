@@ -21,7 +21,7 @@ import numba
 import numpy as np
 import pytest
 import xarray as xr
-from cli.wrong_files import CASES, VALID, WrongFiles
+from cli.wrong_files import CASES, CONTRAST, VALID, WrongFiles
 from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
@@ -375,6 +375,18 @@ def test_what_an_earlier_run_left_is_told(scenario: Path, tmp_path: Path, monkey
     assert "went on" not in sim(*run).stderr
 
 
+def test_dry_run_says_what_its_estimate_rests_on(scenario: Path, tmp_path: Path) -> None:
+    """One pilot for each law of loads, and in words what no pilot foresees."""
+    laws = '[[sweep]]\ndim = "loads"\npath = "model.load_law"\nvalues = ["lognormal", "equal"]\n'
+    scenario.write_text(scenario.read_text(encoding="utf-8") + CONTRAST + laws, encoding="utf-8")
+    common = ("run", scenario, "--results", tmp_path / "results", "--draws", "64", "--threads", "1", "--dry-run")
+    plan = " ".join(sim(*common).stderr.split())
+    assert "by a pilot here of the first case of each law of loads (lognormal, equal)" in plan
+    assert "without a second count of claims that few draws hit" in plan
+    one_law = " ".join(sim(*common, "--set", "model.load_law=equal", "--tolerance", "0.1").stderr.split())
+    assert "by a pilot here, without what a tolerance adds and a second count of claims" in one_law
+
+
 def test_dry_run_of_sweeps_counts_cases_and_blocks_and_estimates_the_time(scenario: Path, tmp_path: Path) -> None:
     scenario.write_text(scenario.read_text(encoding="utf-8") + SWEEP, encoding="utf-8")
     common = ("run", scenario, "--results", tmp_path / "results", "--draws", "64", "--threads", "1")
@@ -382,7 +394,7 @@ def test_dry_run_of_sweeps_counts_cases_and_blocks_and_estimates_the_time(scenar
     outcome = sim(*common, "--dry-run")
     plan = " ".join(outcome.stderr.split())
     assert "rho: 0.0, 0.5 (correlation.borders.value)" in plan
-    for words in ("cases 4;", "in all 256 draws in 64 blocks", "done nothing", "by a pilot of the first case"):
+    for words in ("cases 4;", "in all 256 draws in 64 blocks", "done nothing", "by a pilot here of the first case; others may differ"):
         assert words in plan
     assert re.search(r"time about \d+ (s|min)", plan)
     assert everything_below(tmp_path) == before
