@@ -12,7 +12,7 @@ import numpy as np
 from scipy import integrate, optimize, special, stats
 
 from sim import distributions, elicitation
-from sim.kernels import counts, quantiles, streams
+from sim.kernels import counts, quantiles, streams, summaries
 from sim.model import compile_model
 from sim.records import PARAMETERS, QUANTITIES
 
@@ -538,3 +538,44 @@ def border_block(scenario, n):
 def sorted_rows(rows):
     """Return the rows of one stratum in the order in which their streams are numbered."""
     return rows
+
+
+# conditions
+
+
+def log_normal_cdf(tail_table, z):
+    """Return log Phi(z) by scipy; no table is looked at."""
+    return float(special.log_ndtr(z))
+
+
+def weigh(conditions, tail_table, draws, inputs, log_weight, counters):
+    """The log weights of a lane, a draw and a condition at a time."""
+    for i in range(log_weight.size):
+        logs = []
+        undefined = False
+        for c, row in enumerate(conditions.row):
+            result = draws[row, i] * conditions.factor[c] if row >= 0 else 0.0
+            undefined |= math.isnan(result) or result < 0.0
+            for bound, sign in ((conditions.log_upper[c], 1.0), (conditions.log_lower[c], -1.0)):
+                if math.isinf(bound) or undefined:
+                    continue
+                distance = -math.inf if result == 0.0 else math.inf if math.isinf(result) else math.log(result)
+                logs.append(log_normal_cdf(None, sign * (bound - distance) / conditions.log_sd[c]))
+        cut = False
+        for k in range(conditions.inland.size):
+            ratios = conditions.ratio[conditions.ratio_start[k] : conditions.ratio_start[k + 1]]
+            seized = draws[conditions.seized[k], i] > 0.0 and any(inputs[e, i] > 0.0 for e in ratios)
+            cut |= bool(seized and draws[conditions.inland[k], i] == draws[conditions.missed[k], i])
+        counters += [cut, undefined]
+        log_weight[i] = -math.inf if cut or undefined else math.fsum(logs) if all(map(math.isfinite, logs)) else -math.inf
+
+
+def update_weighted(layout, state, j, draws, whole):
+    """Count a draw as often as its weight says, by the update for draws that count once; weights must be small."""
+    summaries.update(layout, state, j, np.repeat(draws, whole))
+
+
+def weighted_lane_sums(draws, whole, centre, work=None):
+    """Return the two weighted sums, exactly rounded."""
+    finite = [(int(w), v - centre) for v, w in zip(draws.tolist(), whole.tolist(), strict=True) if w > 0 and abs(v - centre) < math.inf]
+    return math.fsum(w * v for w, v in finite), math.fsum(w * v * v for w, v in finite)

@@ -792,9 +792,9 @@ def summarise(index, parts, whole, values, first, lane, layout, state, sums, sto
     index (3, 13)        summaries, -1 where none is kept
     parts (3, 8, d)      components by powder, pill, unrecorded;  whole (8, d) scratch: their sum
     values (d,)          scratch, its length the draws in this lane
-    first, lane          first point of the lane and its number in the block
+    first, lane          first point of the lane within the block, and the lane's number there
     sums (S, lanes, 2)   sums of v - centre and of its square, written for this lane
-    stored (S, k)        kept draws of points 0 .. k - 1; with k = 0 nothing is stored and the summaries are updated
+    stored (S, k)        kept draws of the block's points 0 .. k - 1; with k = 0 nothing is stored and the summaries are updated
     waiting (S, d)       uint16, places of this lane in the summaries without atoms, written; to be counted by `count_waiting`
     row, kept            Contrasts.row, and (T + 1, d) where it says the draws are kept for `compare`
     """
@@ -892,8 +892,8 @@ def border_block(
         draw_inputs(inputs, tables, source, start, uniform, score, scratch[1, :n], x)
         if stored.shape[1] > 0:
             for p in range(x.shape[0]):
-                for i in range(min(n, stored.shape[1] - start)):
-                    stored_inputs[p, start + i] = x[p, i]
+                for i in range(min(n, stored.shape[1] - (start - first))):
+                    stored_inputs[p, start - first + i] = x[p, i]
         for period in range(strata.period_strata.size - 1):
             for j in range(strata.period_strata[period], strata.period_strata[period + 1]):
                 draw_evidence(strata, source, x, start, j, uniform, n_events[j], seized[j])
@@ -923,20 +923,20 @@ def border_block(
                     if strata.member[g, corridor]:
                         add_parts(group_parts[g], parts)
                 summarise(
-                    strata.index[corridor, period], parts, whole, scratch[1, :n], start, lane, layout, state, sums, stored,
+                    strata.index[corridor, period], parts, whole, scratch[1, :n], start - first, lane, layout, state, sums, stored,
                     waiting[lane % _WAITING], contrasts.row, kept,
                 )  # fmt: skip
             for g in range(n_groups):
                 summarise(
-                    strata.index[n_corridors + g, period], group_parts[g], whole, scratch[1, :n], start, lane, layout, state, sums, stored,
-                    waiting[lane % _WAITING], contrasts.row, kept,
+                    strata.index[n_corridors + g, period], group_parts[g], whole, scratch[1, :n], start - first, lane, layout, state, sums,
+                    stored, waiting[lane % _WAITING], contrasts.row, kept,
                 )  # fmt: skip
         summarise_precursors(
             strata.precursors, source, x, uniform, scratch[1, :n], start, lane, layout, state, sums, stored, waiting[lane % _WAITING],
             contrasts.row, kept,
         )  # fmt: skip
         compare(
-            contrasts, kept, scratch[1, :n], start, lane, layout, state, sums, stored, waiting[lane % _WAITING], claim_counters
+            contrasts, kept, scratch[1, :n], start - first, lane, layout, state, sums, stored, waiting[lane % _WAITING], claim_counters
         )  # fmt: skip
         if (lane + 1) % _WAITING == 0 or lane + 1 == n_lanes:
             count_waiting(layout, state, waiting[: lane % _WAITING + 1])
