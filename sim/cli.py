@@ -785,8 +785,8 @@ def _summary(tree: xr.DataTree, prob: float, *, terminal: bool) -> str:
     rows = [(*place, gross[row][0], pure[row][0], *flow[row], *rate[row]) for row, place in enumerate(_places(tree))]
     question = str(tree.attrs["title"])
     table = _some_rows(header, rows, len(swept), terminal)
-    parts = [question, table, *_potentials(tree, prob, terminal), *_contrasts(tree, prob, terminal), *_claims(tree), *_caveats(tree)]
-    return "\n\n".join(parts)
+    answers = (*_contrasts(tree, prob, terminal), *_claims(tree), *_conditioned(tree, prob, terminal))
+    return "\n\n".join([question, table, *_potentials(tree, prob, terminal), *answers, *_caveats(tree)])
 
 
 def _potentials(tree: xr.DataTree, prob: float, terminal: bool) -> list[str]:
@@ -903,6 +903,65 @@ def _bound_in_percent(p: float, *, up: bool) -> str:
     place = Decimal(1).scaleb(near.adjusted() - 1) if near > 0 else Decimal(1)
     rounding = ROUND_CEILING if up else ROUND_FLOOR
     return f"{percent.quantize(place, rounding=rounding):f}"
+
+
+def _conditioned(tree: xr.DataTree, prob: float, terminal: bool) -> list[str]:
+    """Return what the conditions say, the results before and after side by side and what they teach, or why they were refused."""
+    import textwrap
+
+    texts = [f"Conditions refused: {reason}." for reason in str(tree.attrs.get("condition_refused", "")).splitlines()]
+    said = [textwrap.fill(text, 100, subsequent_indent="  ", break_on_hyphens=False) for text in texts]
+    if "conditioned" not in tree.children:
+        return said
+    after: Any = tree["conditioned"]
+    limits = {"soft_upper": "hardly above", "soft_lower": "hardly below"}
+    for condition in tomllib.loads(str(tree.attrs["scenario"]))["condition"]:
+        result = condition["result"]
+        form = "" if result["form"] == "all" else f", {result['form']},"
+        bounds = " and ".join(f"{words} {_bound(condition[key], result['quantity'])}" for key, words in limits.items() if key in condition)
+        said.append(f"Given {condition['id']}: {result['quantity']} of {result['corridor']} in {result['period']}{form} is {bounds}.")
+    worth = [f"{n:,.0f}" for n in sorted(after["ess"].to_numpy().ravel().tolist()) if n == n]
+    cut = float(after["contradicted_share"].max())
+    said[-1] += f"\nDraws in which more was seized inland than was missed there, {_percent(cut)}, contradict themselves." * (cut > 0.0)
+    said[-1] += f"\nUnder that, {int(tree.attrs['draws']):,} draws are worth {' to '.join(dict.fromkeys((worth[0], worth[-1])))}."
+    columns = [_cells(each, quantity, "all", prob) for quantity in ("flow_pure_kg", "interdiction_rate") for each in (tree, after)]
+    swept, interval = _sweeps(tree), f"{100 * prob:g} %\ninterval"
+    headings = ("flow pure,\nkg, before", "after", "interdicted,\n%, before", "after")
+    header = [*swept, "corridor", "period", *(text for heading in headings for text in (heading, interval))]
+    rows = [(*place, *(text for column in columns for text in column[row])) for row, place in enumerate(_places(tree))]
+    return [*said, _some_rows(header, rows, len(swept), terminal), _taught(tree, prob, terminal)]
+
+
+def _bound(bound: object, quantity: str) -> str:
+    return bound if isinstance(bound, str) else f"{bound:,.6g}{' kg' if quantity.endswith('_kg') else ''}"
+
+
+def _taught(tree: xr.DataTree, prob: float, terminal: bool) -> str:
+    """Return a table of the inputs whose median moved most, by probability of their own laws; below 2 % it is not told from nothing."""
+    import numpy as np
+
+    from .results import credible_interval
+
+    group = tree["conditioned/parameters"].to_dataset()
+    p = group["quantile"].to_numpy()
+    prior, value, error = (group[name].to_numpy().reshape(-1, p.size) for name in ("value_before", "value", "value_mcse"))
+    middle = int(np.argmin(np.abs(p - 0.5)))
+    shift = [abs(np.interp(after[middle], before, p) - 0.5) * (before[0] < before[-1]) for before, after in zip(prior, value, strict=True)]
+    moved = [k for k in np.argsort(shift, kind="stable")[::-1] if shift[k] > 0.02][:8]
+    if not moved:
+        return "They teach next to nothing about the inputs: no median moved by more than 2 % of its own law."
+    names = _cases(tree, "conditioned/parameters", "parameter")
+    before, after, errors = (
+        credible_interval(group[name], prob=prob).to_numpy().reshape(-1, 2) for name in ("value_before", "value", "value_mcse")
+    )
+    rows = []
+    for k in moved:
+        interval = " to ".join(format_number(*pair) for pair in zip(after[k], errors[k], strict=True))
+        at_first = (f"{prior[k, middle]:.3g}", " to ".join(f"{bound:.3g}" for bound in before[k]))
+        rows.append((*names[k], *at_first, format_number(value[k, middle], error[k, middle]), interval))
+    interval = f"{100 * prob:g} %\ninterval"
+    header = (*_sweeps(tree), "what it teaches about", "before", interval, "after", interval)
+    return _render(header, rows, numbers=range(len(_sweeps(tree)) + 1, len(header)), terminal=terminal)
 
 
 def _table_of_forms(tree: xr.DataTree, quantity: str, prob: float, *, terminal: bool) -> str:

@@ -14,6 +14,7 @@ from .errors import Problem
 from .evidence import Row, period_days
 from .inputs import compile_inputs, constant_of, slots_of_inputs
 from .kernels import border, counts, quantiles
+from .kernels.conditions import Conditions
 from .matching import Match, Stratum, match, unused
 from .precursors import NOTHING, compile_precursors, rounded, sums
 from .records import PARAMETERS, POTENTIAL, QUANTITIES, RESULT_FORMS, Quantity, Result, Scenario
@@ -33,6 +34,8 @@ DIAGNOSTICS: Mapping[str, Quantity] = {
 
 _NAME_ANOTHER = "Name a result that has evidence, or add a row"
 _WITHOUT_TIME = ("purity", "interdiction_rate")  # quantities that do not grow with the length of a period
+
+_SIDES = ("numerator", "denominator")
 
 LARGEST_LOG_SD = 8.0  # tables of sums of loads end here; a load-size law this wide has no use for a mean or a median
 
@@ -83,6 +86,7 @@ class Model:
     summary            (n, p, f, q) summary that answers, ABSENT, or ZERO
     factor             (n, p, f, q) what to multiply it by (a constant dose, 1 elsewhere)
     contrasts          ratios of two results, whose summaries come after all others, and claims about them
+    conditions         soft bounds on results, by summary
     n_summaries        summaries in play, ratios among them
     tail_index         (n, p, f, q) alpha with P(Y > y) ~ y^-alpha: a mean exists above 1, it has an error above 2; an sd 2 and 4
     reason             (n, p, f, q) why the index is what it is, a number into `reasons`; these name blocks, one reason for each parameter
@@ -102,6 +106,7 @@ class Model:
     summary: np.ndarray
     factor: np.ndarray
     contrasts: border.Contrasts
+    conditions: Conditions
     n_summaries: int
     tail_index: np.ndarray
     reason: np.ndarray
@@ -167,28 +172,29 @@ def _check_scales(scenario: Scenario, matched: Match) -> list[Problem]:
 
 
 def _check_contrasts(scenario: Scenario, matched: Match) -> list[Problem]:
-    """Return a problem for every side of a contrast that has no evidence, or no such quantity."""
-    if not scenario.contrasts:
+    """Return a problem for every side of a contrast, and result of a condition, that has no evidence, or no such quantity."""
+    if not scenario.contrasts and not scenario.conditions:
         return []
     summary, *_ = _questions(scenario, matched)
+    both, one = "both sides of a contrast must exist", "the result of a condition must exist"
+    asked = [((*contrast.path, side), getattr(contrast, side), both) for contrast in scenario.contrasts for side in _SIDES]
+    asked += [((*condition.path, "result"), condition.result, one) for condition in scenario.conditions]
     problems = []
-    for contrast in scenario.contrasts:
-        for side, result in (("numerator", contrast.numerator), ("denominator", contrast.denominator)):
-            cell = _cell(scenario, result)
-            if cell is not None and summary[cell] != ABSENT:
-                continue
-            of_precursors = result.quantity == POTENTIAL
-            form = "precursors of " if of_precursors else "" if result.form == "all" else f"{result.form} of "
-            came = f"there is no evidence on {form}{result.corridor} in {result.period}"
-            advice = 'Name a result that has evidence, or add a row of form = "precursor"' if of_precursors else _NAME_ANOTHER
-            if of_precursors and cell is not None and summary[(*cell[:2], -1, cell[3])] != ABSENT:
-                came = f"{result.quantity} of {result.corridor} in {result.period} does not exist for form {result.form}"
-                advice = 'Write form = "all": what could have been made has no form yet'
-            elif not of_precursors and cell is not None and (summary[cell[:3]][: len(QUANTITIES)] != ABSENT).any():
-                came = f"{result.quantity} of {result.corridor} in {result.period} does not exist for form {result.form}"
-                advice = 'Write form = "all": a share of mass that is pills does not tell how many loads are'
-            allowed = "both sides of a contrast must exist: an absent result is unknown, not 0"
-            problems.append(Problem(path=(*contrast.path, side), came=came, allowed=allowed, advice=advice))
+    for path, result, rule in asked:
+        cell = _cell(scenario, result)
+        if cell is not None and summary[cell] != ABSENT:
+            continue
+        of_precursors = result.quantity == POTENTIAL
+        form = "precursors of " if of_precursors else "" if result.form == "all" else f"{result.form} of "
+        came = f"there is no evidence on {form}{result.corridor} in {result.period}"
+        advice = 'Name a result that has evidence, or add a row of form = "precursor"' if of_precursors else _NAME_ANOTHER
+        if of_precursors and cell is not None and summary[(*cell[:2], -1, cell[3])] != ABSENT:
+            came = f"{result.quantity} of {result.corridor} in {result.period} does not exist for form {result.form}"
+            advice = 'Write form = "all": what could have been made has no form yet'
+        elif not of_precursors and cell is not None and (summary[cell[:3]][: len(QUANTITIES)] != ABSENT).any():
+            came = f"{result.quantity} of {result.corridor} in {result.period} does not exist for form {result.form}"
+            advice = 'Write form = "all": a share of mass that is pills does not tell how many loads are'
+        problems.append(Problem(path=path, came=came, allowed=f"{rule}: an absent result is unknown, not 0", advice=advice))
     return problems
 
 
@@ -234,7 +240,29 @@ def warnings(scenario: Scenario) -> tuple[str, ...]:
             texts.append(f'contrast "{contrast.id}": the lengths of {labels} are not both known, so the ratio may be one of lengths')
         else:
             texts.append(f'contrast "{contrast.id}": the lengths of {labels} are as {ratio:.4g} to 1, which the ratio does not correct')
-    return tuple(texts)
+    return (*texts, *_condition_warnings(scenario, matched))
+
+
+def _condition_warnings(scenario: Scenario, matched: Match) -> list[str]:
+    """Return where a bound on a mass is put on less than all routes: it is met by all of them, and before attribution."""
+    texts = []
+    members_of = {place: set(members) for place, members in scenario.places}
+    for condition in scenario.conditions:
+        result = condition.result
+        if result.quantity in _WITHOUT_TIME:
+            continue
+        here = [stratum for stratum in matched.strata if stratum.key[1] == result.period]
+        ours = {stratum.key[0] for stratum in here if stratum.key[0] in members_of[result.corridor]}
+        wider = {place: members & {stratum.key[0] for stratum in here} for place, members in members_of.items()}
+        widest = max(wider, key=lambda place: len(wider[place]))
+        if ours < wider[widest]:
+            texts.append(
+                f'condition "{condition.id}": it bounds {result.corridor}, and {widest} is wider; what was consumed came by all routes'
+            )
+        shares = [stratum for stratum in here if stratum.key[0] in ours]
+        if "_pure_" in result.quantity and _constant_everywhere(shares, "attribution_share") != 1.0:
+            texts.append(f'condition "{condition.id}": attribution_share takes mass out of {result.corridor} that was consumed too')
+    return texts
 
 
 # --- compiling -------------------------------------------------------------------------------------------------------------------
@@ -300,6 +328,7 @@ def compile_model(scenario: Scenario, shared: Uniforms | None = None) -> Model:
         summary=summary,
         factor=multiplier,
         contrasts=_contrasts(scenario, summary, multiplier, n_summaries),
+        conditions=_conditions(scenario, matched, summary, multiplier),
         n_summaries=n_summaries + len(scenario.contrasts),
         tail_index=tail_index,
         reason=reason,
@@ -663,6 +692,43 @@ def _contrasts(scenario: Scenario, summary: np.ndarray, factor: np.ndarray, n_qu
         claim_contrast=np.array([numbers[claim.contrast] for claim in scenario.claims], dtype=np.int64),
         claim_low=bounds[:, 0].copy(),
         claim_high=bounds[:, 1].copy(),
+    )
+
+
+def _conditions(scenario: Scenario, matched: Match, summary: np.ndarray, factor: np.ndarray) -> Conditions:
+    """Return the kernel's soft bounds, and the cells they sum over whose inland seizures may exceed what was missed."""
+    cells = [_cell(scenario, condition.result) for condition in scenario.conditions]
+    logs = np.empty((len(cells), 2))
+    for k, condition in enumerate(scenario.conditions):
+        logs[k, 0] = -math.inf if condition.soft_lower is None else math.log(condition.soft_lower)
+        logs[k, 1] = math.inf if condition.soft_upper is None else math.log(condition.soft_upper)
+    draw_numbers = {draw.id: number for number, draw in enumerate(matched.parameter_draws)}
+    members_of = dict(scenario.places)
+    summed = {(corridor, one.result.period, one.result.form) for one in scenario.conditions for corridor in members_of[one.result.corridor]}
+    inland, ratios = [], []
+    for c, corridor in enumerate(scenario.corridors):
+        for p, period in enumerate(scenario.periods):
+            for f, form in enumerate(RESULT_FORMS[:2]):
+                if not summed & {(corridor, period, form), (corridor, period, "all")}:
+                    continue
+                strata = [s for s in matched.strata if s.key[:2] == (corridor, period) and s.key[2] in (form, "unrecorded")]
+                draws = [draw for s in strata if (draw := s.parameter_draws.get(("inland_seized_ratio", s.key[2]))) is not None]
+                here = summary[c, p, f, [list(QUANTITIES).index(name) for name in ("inland_pure_kg", "missed_pure_kg", "seized_pure_kg")]]
+                if draws and (here >= 0).all():
+                    inland.append(here)
+                    ratios.append(sorted({draw_numbers[draw.id] for draw in draws}))
+    found = np.array(inland, dtype=np.int64).reshape(-1, 3)
+    return Conditions(
+        row=np.array([max(int(summary[cell]), -1) for cell in cells], dtype=np.int64),
+        factor=np.array([factor[cell] for cell in cells], dtype=np.float64),
+        log_lower=logs[:, 0].copy(),
+        log_upper=logs[:, 1].copy(),
+        log_sd=np.array([condition.log_sd for condition in scenario.conditions], dtype=np.float64),
+        inland=found[:, 0].copy(),
+        missed=found[:, 1].copy(),
+        seized=found[:, 2].copy(),
+        ratio_start=np.concatenate(([0], np.cumsum([len(each) for each in ratios]))).astype(np.int64),
+        ratio=np.array([number for each in ratios for number in each], dtype=np.int64),
     )
 
 

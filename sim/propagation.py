@@ -530,6 +530,7 @@ def _philox(seed: int, slot_names: Sequence[str]) -> border.Source:
 class _FunctionEngine:
     """A function as an `Engine` of the runner."""
 
+    wide = False
     origin_zero = False  # 100000.001 +- 0.05 keeps its digits
     n_counters = 0
 

@@ -208,12 +208,26 @@ class Claim:
         return -math.inf, math.nextafter(math.inf if self.below is None else self.below, -math.inf)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """One `[[condition]]` block: soft bounds on a result, in its own unit, at least one; `source` is the key of what says so."""
+
+    id: str
+    result: Result
+    log_sd: float
+    soft_upper: float | None = None
+    soft_lower: float | None = None
+    source: str | None = None
+    path: tuple[str | int, ...] = ()
+
+
 _LAYOUT = """
 corridor is_group period days form quantile moment parameter name unit basis source grade evidence_form quantity uniform chain draw
 contrast claim input_group ci_bound scenario case
 ratio ratio_mcse tipping_factor days_ratio probability probability_mcse lower_bound upper_bound hits n_draws rerun text
 value parameter_value n_events events_known first_order first_order_mcse shapley shapley_mcse evppi evppi_mcse
-ess pareto_k log_weight draws_used prior_share purity_cut_share sd_limited_share inland_cut_share undefined_share sobol_dimension
+ess pareto_k mean_weight contradicted_share value_mcse value_before log_weight
+draws_used prior_share purity_cut_share sd_limited_share inland_cut_share undefined_share sobol_dimension
 quantiles mcse moments contrasts claims parameters evidence sensitivity conditioned draws diagnostics
 """  # dimensions and what stands on them; variables; groups
 LAYOUT_NAMES = frozenset(_LAYOUT.split()) | frozenset(ALL_QUANTITIES)
@@ -263,6 +277,7 @@ class Scenario:
     correlations: tuple[Correlation, ...]
     contrasts: tuple[Contrast, ...] = ()
     claims: tuple[Claim, ...] = ()
+    conditions: tuple[Condition, ...] = ()
     document: dict[str, Any] = field(hash=False)
     warnings: tuple[str, ...] = ()
     sweeps: tuple[Sweep, ...] = ()

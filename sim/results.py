@@ -23,6 +23,7 @@ from typing import Any, Literal, TypeVar, overload
 import numpy as np
 import xarray as xr
 
+from .conditioned import conditioned_groups, log_weights, refused
 from .dependence import ParameterDraw
 from .engines import Executor
 from .errors import Problem, ResultError, SimError
@@ -140,7 +141,7 @@ def run(
     called at the end where an earlier run had left something in `partials`.
 
     Returns a tree of the groups /quantiles, /mcse, /moments, /parameters, /evidence, /diagnostics and, where the scenario asks for them,
-    /contrasts, /claims and /draws; the dimensions of sweeps stand in front of all others.
+    /contrasts, /claims, /draws and /conditioned; the dimensions of sweeps stand in front of all others.
     Raises ScenarioError where `draws` or `seed` is out of range, SimError where the inputs yield a number that is not one.
 
     >>> tree = run(load_scenario("scenarios/north-vs-southwest.toml"), draws=65_536)              # doctest: +SKIP
@@ -261,6 +262,8 @@ def _after(progress: Callable[[int, int], None], before: int, rest: int) -> Call
 
 def _name(scenario: Scenario, number: int) -> str:
     """Name a case by its labels."""
+    if not scenario.sweeps:
+        return ""
     indices = np.unravel_index(number, [len(sweep.labels) for sweep in scenario.sweeps])
     return ", ".join(f"{sweep.dim} = {sweep.labels[index]}" for sweep, index in zip(scenario.sweeps, indices, strict=True))
 
@@ -347,10 +350,11 @@ def tree_of(scenario: Scenario, outcomes: Sequence[Outcome], created_at: datetim
         for quantity, meaning in quantities.items()
     }
     labels = {**_coordinates(scenario, table), **_about_parameters(scenario, outcomes, table)}
+    exact = table.stack([exact_quantiles([draw.block.law for draw in each.parameter_draws]) for each in outcomes], ("parameter",))
     groups = {
         **common_groups(
             answers,
-            table.stack([exact_quantiles([draw.block.law for draw in each.parameter_draws]) for each in outcomes], ("parameter",)),
+            exact,
             table.stack([run.kept_parameters for run in runs], ("chain", "draw", "parameter")),
             labels,
             sweeps=table.sweeps,
@@ -361,7 +365,10 @@ def tree_of(scenario: Scenario, outcomes: Sequence[Outcome], created_at: datetim
         "evidence": _evidence(outcomes, table, labels),
         **_contrasts_and_claims(scenario, outcomes, table, labels),
         "diagnostics": _diagnostics(runs, [quantity for quantity, share in worst.items() if share > 0.0], table, labels),
+        **conditioned_groups(scenario, runs, exact, {**labels, **_about_questions(table)}, table.stack, table.sweeps),
     }
+    if "draws" in groups:
+        groups["draws"] = groups["draws"].assign(log_weights(runs, table.stack, table.sweeps))
     attributes = {
         "title": scenario.question,
         "name": scenario.name,
@@ -370,6 +377,7 @@ def tree_of(scenario: Scenario, outcomes: Sequence[Outcome], created_at: datetim
         **({"cases": len(cases)} if scenario.sweeps else {}),
         **({"warnings": "\n".join(scenario.warnings)} if scenario.warnings else {}),
         **_about_tolerance(cases, runs),
+        **refused(runs, functools.partial(_name, scenario)),
         **labelled,
     }
     case, run = cases[0], runs[0]
@@ -449,7 +457,7 @@ class _Table:
         """Return the arrays of all cases as one, sweeps in front; `dimensions` are those of the first axes, whose labels may differ."""
         rest = arrays[0].shape[len(dimensions) :]
         if all(self.at.get(dimension) is None for dimension in dimensions):
-            return np.stack(arrays).reshape(*self.shape, *arrays[0].shape)
+            return np.stack(arrays).reshape((*self.shape, *arrays[0].shape))
         sizes = [len(self.labels[d]) if d in self.labels else n for d, n in zip(dimensions, arrays[0].shape, strict=False)]
         whole = np.full((len(arrays), *sizes, *rest), fill, dtype=arrays[0].dtype)
         for i, array in enumerate(arrays):
@@ -551,17 +559,20 @@ def _evidence(outcomes: Sequence[Outcome], table: _Table, labels: Mapping[str, C
     return one_group(variables, own, "evidence by stratum; NaN where the table has none")
 
 
+def _about_questions(table: _Table) -> dict[str, Coordinate]:
+    """Return the coordinates of contrasts and claims."""
+    return {
+        "contrast": ("contrast", table.labels["contrast"], {"long_name": "id of the contrast"}),
+        "claim": ("claim", table.labels["claim"], {"long_name": "id of the claim"}),
+    }
+
+
 def _contrasts_and_claims(
     scenario: Scenario, outcomes: Sequence[Outcome], table: _Table, labels: Mapping[str, Coordinate]
 ) -> dict[str, xr.Dataset]:
     """Return the groups /contrasts and /claims, each where the scenario has some."""
     runs = [outcome.run for outcome in outcomes]
-    own: dict[str, Coordinate] = {
-        **labels,
-        "quantile": OWN_COORDINATES["quantile"],
-        "contrast": ("contrast", table.labels["contrast"], {"long_name": "id of the contrast"}),
-        "claim": ("claim", table.labels["claim"], {"long_name": "id of the claim"}),
-    }
+    own: dict[str, Coordinate] = {**labels, "quantile": OWN_COORDINATES["quantile"], **_about_questions(table)}
     groups = {}
     if scenario.contrasts:
         ratio, error = (table.stack([run.contrasts[name] for run in runs], ("contrast",)) for name in ("ratio", "ratio_mcse"))

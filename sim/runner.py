@@ -16,6 +16,7 @@ import numpy as np
 from scipy import special
 
 from . import engines, partials
+from .conditions import Conditioned
 from .errors import Problem, SimError
 from .kernels import ahead, border, streams, summaries
 from .limits import MAX_DRAWS
@@ -166,6 +167,7 @@ class Engine(Protocol):
     summarise(block, layout, state, sums)  adds the block's draws to `state`, writes lane sums to `sums` (S, lanes, 2) and returns its
                                            counters (integers, to be added up)
     store(block)                           returns the draws themselves: (S, points) and the inputs behind them, (x, points)
+    wide                                   counts take 64 bits, because a draw may count many times
     """
 
     slot_names: tuple[str, ...]
@@ -174,6 +176,7 @@ class Engine(Protocol):
     n_inputs: int
     n_counters: int
     origin_zero: bool
+    wide: bool
 
     def summarise(self, block: Block, layout: summaries.Layout, state: summaries.State, sums: np.ndarray) -> np.ndarray: ...
 
@@ -188,6 +191,7 @@ class Estimates:
     counters  (replicates, n_counters) as the engine's;  kept (h, k, S), kept_inputs (h, k, x);  seconds  for the draws, without the pilot
     tolerance_reached  largest relative standard error among what a tolerance watched;  resumed  draws that partials held
     damaged   partials that were deleted, because they were not whole or not of this run
+    layout, state   the bins, and what was counted in all replicates together
     """
 
     plan: Plan
@@ -204,6 +208,8 @@ class Estimates:
     tolerance_reached: float | None = None
     resumed: int = 0
     damaged: int = 0
+    layout: summaries.Layout
+    state: summaries.State
 
 
 class _Sources:
@@ -291,11 +297,11 @@ class _Work:
 
     def blank(self) -> summaries.State:
         with self._lock:
-            return self._spare.pop() if self._spare else summaries.new_state(self.layout)
+            return self._spare.pop() if self._spare else summaries.new_state(self.layout, pooled=self._engine.wide)
 
     def reuse(self, state: summaries.State) -> None:
         """Take back the state of a part that is merged; one of another type of counts is let go."""
-        if state.counts.dtype == np.uint32:
+        if state.counts.dtype == (np.int64 if self._engine.wide else np.uint32):
             summaries.clear(state)
             with self._lock:
                 self._spare.append(state)
@@ -450,6 +456,8 @@ def estimate(
         tolerance_reached=None if tolerance is None else tolerance.relative * _missed(found[watched], mcse[watched], tolerance.relative)[0],
         resumed=n_taken,
         damaged=store.damaged if store is not None else 0,
+        layout=layout,
+        state=total.state,
     )
 
 
@@ -531,6 +539,7 @@ class BorderEngine:
     """The border model as an `Engine`."""
 
     origin_zero = True
+    wide = False
 
     def __init__(self, model: Model) -> None:
         self._model = model
@@ -549,8 +558,12 @@ class BorderEngine:
 
     def store(self, block: Block) -> tuple[np.ndarray, np.ndarray]:
         stored, stored_inputs = np.empty((self.n_summaries, block.points)), np.empty((self.n_inputs, block.points))
-        self._draw(block, *_no_summaries(), np.empty((self.n_summaries, 0, 2)), stored, stored_inputs)
+        self.store_into(block, stored, stored_inputs)
         return stored, stored_inputs
+
+    def store_into(self, block: Block, stored: np.ndarray, stored_inputs: np.ndarray) -> np.ndarray:
+        """Write the draws of one block to `stored` (S, points) and their inputs to `stored_inputs` (x, points); return the counters."""
+        return self._draw(block, *_no_summaries(), np.empty((self.n_summaries, 0, 2)), stored, stored_inputs)
 
     def _draw(
         self,
@@ -589,6 +602,7 @@ class Run:
     diagnostics                   name -> (dims, array), see model.DIAGNOSTICS
     contrasts                     ratio, ratio_mcse (k, q) and undefined_share (k,); k = contrasts
     claims                        what `judge` returns, (m,) each; m = claims
+    conditioned                   what `Conditioned.judged` returns; empty where nothing is conditioned
     uniforms                      name of each uniform -> its Sobol' dimension, -1 where it comes from the Philox stream of that name
     tolerance_reached             largest standard error of a quantile that a tolerance is about, relative; None where none was asked for
     resumed, damaged              draws that were there from an earlier run; partials that had to be deleted
@@ -609,6 +623,7 @@ class Run:
     diagnostics: Mapping[str, tuple[tuple[str, ...], np.ndarray]]
     contrasts: Mapping[str, np.ndarray] = field(default_factory=dict)
     claims: Mapping[str, np.ndarray] = field(default_factory=dict)
+    conditioned: Mapping[str, Any] = field(default_factory=dict)
     uniforms: Mapping[str, int] = field(default_factory=dict)
     seconds: float
     tolerance_reached: float | None = None
@@ -639,9 +654,12 @@ def simulate(
     engine = BorderEngine(model)
     ahead.start(model.strata, model.tables)
     identity = json.dumps(scenario.document, sort_keys=True)
-    estimates = estimate(
-        engine,
-        plan(scenario.draws, scenario.seed, scenario.sampler, scenario.tolerance),
+    first = plan(scenario.draws, scenario.seed, scenario.sampler, scenario.tolerance)
+    most = first.draws if scenario.tolerance is None else min(first.draws * MOST_STAGES_MORE, max(MAX_DRAWS, first.draws))
+    weighted = Conditioned(engine, model, most) if scenario.conditions else None
+    everything = estimates = estimate(
+        weighted or engine,
+        first,
         keep=scenario.keep_draws,
         threads=threads,
         progress=progress,
@@ -650,6 +668,7 @@ def simulate(
         executor=executor,
         tolerance=None if scenario.tolerance is None else Tolerance(relative=scenario.tolerance, watched=_watched(model)),
     )
+    estimates = estimates if weighted is None else weighted.ordinary(estimates)
     run_plan = estimates.plan
     _refuse_nan(model, estimates)
     claims = judge(_claim_counters(model, estimates), run_plan.sampler)
@@ -708,12 +727,19 @@ def simulate(
         diagnostics=_diagnostics(model, estimates),
         contrasts=_contrasts(model, estimates),
         claims=claims,
+        conditioned={} if weighted is None else weighted.judged(everything, PROBABILITIES, answers, _moments_exist(model)),
         uniforms=dict(zip(model.slot_names, sobol_dimensions(run_plan, len(model.slot_names), model.n_point_slots).tolist(), strict=True)),
         seconds=estimates.seconds,
         tolerance_reached=estimates.tolerance_reached,
         resumed=resumed,
         damaged=damaged,
     )
+
+
+def _moments_exist(model: Model) -> dict[str, np.ndarray]:
+    """Return quantity -> (c, p, f, 2): whether a mean, and an sd, exists with an error; bounded weights take neither away."""
+    index = model.tail_index
+    return {name: np.stack([index[..., k] > 2.0, index[..., k] > 4.0], axis=-1) for k, name in enumerate(QUANTITIES)}
 
 
 def _going_on(progress: Progress, before: int) -> Progress:

@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 import tomli_w
 from pydantic import BaseModel
 
+from .conditions import read_condition
 from .distributions import Law, cdf, support
 from .elicitation import LawError, as_mapping, law
 from .errors import EvidenceError, Problem, ScenarioError
@@ -28,9 +29,23 @@ from .limits import MAX_PROBLEMS
 from .matching import Idle, idle, match, place_of, say_idle
 from .model import check
 from .model import warnings as model_warnings
-from .records import DIMENSIONS, PARAMETERS, QUANTITIES, RESULT_FORMS, Claim, Contrast, Correlation, Parameter, Result, Scenario, Sweep
+from .records import (
+    DIMENSIONS,
+    PARAMETERS,
+    QUANTITIES,
+    RESULT_FORMS,
+    Claim,
+    Condition,
+    Contrast,
+    Correlation,
+    Parameter,
+    Result,
+    Scenario,
+    Sweep,
+)
 from .schema import (
     ClaimBlock,
+    ConditionBlock,
     ContrastBlock,
     CorrelationBlock,
     EvidenceRow,
@@ -39,6 +54,7 @@ from .schema import (
     Heading,
     ModelTable,
     ParameterBlock,
+    ResultTable,
     RunTable,
     ScenarioFile,
     Source,
@@ -56,7 +72,6 @@ __all__ = ["json_schema", "load_scenario", "to_toml", "with_run"]
 
 MAX_KEPT_BYTES = 1 << 31  # of kept draws, or of the results of all cases, in memory
 NUMBERS_OF_A_CELL = 29  # thirteen quantiles, their errors, three moments
-NOT_YET = ("condition",)
 INFINITE: KeyPath = ("model", "load_truncation")  # the one entry that may be inf
 
 
@@ -380,17 +395,24 @@ def _contrast(
     block: ContrastBlock, path: KeyPath, groups: Mapping[str, list[str]], in_use: _InUse | None, problems: list[Problem]
 ) -> Contrast | None:
     """Return the record of one block, or None after adding each label that is not in use; whether there is evidence is not asked here."""
-    n_before = len(problems)
     given = {side: getattr(block, side) for side in ("numerator", "denominator") if getattr(block, side) is not None}
-    for side, result in given.items():
-        for kind in ("corridor", "period"):
-            known = (*in_use.labels[kind], *(groups if kind == "corridor" else ())) if in_use is not None else ()
-            label = getattr(result, kind)
-            if in_use is not None and label is not None and label not in known:
-                problems.append(in_use.missing(label, known, kind, (*path, side, kind)))
-    if len(problems) > n_before or len(given) < 2:
+    unknown = [_unknown_labels(result, (*path, side), groups, in_use, problems) for side, result in given.items()]
+    if any(unknown) or len(given) < 2:
         return None
     return Contrast(id=block.id, path=path, **{side: Result(**result.model_dump()) for side, result in given.items()})
+
+
+def _unknown_labels(
+    result: ResultTable, path: KeyPath, groups: Mapping[str, list[str]], in_use: _InUse | None, problems: list[Problem]
+) -> bool:
+    """Add each label of a result that is not in use, and return whether there is one."""
+    n_before = len(problems)
+    for kind in ("corridor", "period"):
+        known = (*in_use.labels[kind], *(groups if kind == "corridor" else ())) if in_use is not None else ()
+        label = getattr(result, kind)
+        if in_use is not None and label is not None and label not in known:
+            problems.append(in_use.missing(label, known, kind, (*path, kind)))
+    return len(problems) > n_before
 
 
 def _claim(block: ClaimBlock, raw: Mapping[str, Any], path: KeyPath, known: Sequence[str], problems: list[Problem]) -> Claim | None:
@@ -452,7 +474,7 @@ def load_scenario(path: str | os.PathLike[str], *, overrides: Mapping[str, Any] 
 
     def locate(problem: Problem) -> Problem:
         match problem.path:
-            case ("parameter" | "correlation" | "contrast" | "claim" as kind, int(number), *_) if problem.file is None:
+            case ("parameter" | "correlation" | "contrast" | "claim" | "condition" as kind, int(number), *_) if problem.file is None:
                 block = file.document[kind][number - 1]
                 name = block_id(block) if isinstance(block, dict) else ""
                 problem = problem if name in problem.came else replace(problem, came=f"{name}: {problem.came}")
@@ -580,11 +602,7 @@ def _check_keys(document: Mapping[str, Any]) -> list[Problem]:
     problems = []
     known = list(ScenarioFile.model_fields)
     for key in document:
-        if key in NOT_YET:
-            came = f"{key} blocks are not supported by this version"
-            allowed = "it reads run, evidence, groups, model, parameter, correlation, contrast, claim and sweep"
-            problems.append(Problem(path=(key,), came=came, allowed=allowed, advice="Delete them"))
-        elif key not in known:
+        if key not in known:
             came, allowed = f"unknown key {shown(key)}", f"known are {', '.join(known)}"
             problems.append(Problem(path=(key,), came=came, allowed=allowed, advice=nearest(key, known)))
     return problems
@@ -676,6 +694,14 @@ def _draft(document: Mapping[str, Any], file: TomlFile, folder: Path, once: _Onc
         described[path] = said = once(path, [path], lambda found, raw=raw, path=path: as_far(ClaimBlock, raw, path, found))
         claim = _claim(said, raw, path, names, problems) if said is not None else None
         claims += [claim] if claim is not None else []
+    conditions: list[Condition] = []
+    taken = {block.source: block_id(raw) for path, raw in _blocks(document, "parameter", []) if (block := described.get(path)) is not None}
+    for path, raw in _blocks(document, "condition", problems):
+        described[path] = bound = once(path, [path], lambda found, raw=raw, path=path: as_far(ConditionBlock, raw, path, found))
+        if bound is not None:
+            unknown = bound.result is not None and _unknown_labels(bound.result, (*path, "result"), groups, in_use, problems)
+            condition = read_condition(bound, path, taken, problems)
+            conditions += [condition] if condition is not None and not unknown else []
     if len(problems) > n_before or heading is None or run is None or model is None or in_use is None:
         problems += _unknown_names(document, problems[n_before:])
         if run is not None and run.draws is not None and run.keep_draws is not None:
@@ -696,6 +722,7 @@ def _draft(document: Mapping[str, Any], file: TomlFile, folder: Path, once: _Onc
         correlations=tuple(correlations),
         contrasts=tuple(contrasts),
         claims=tuple(claims),
+        conditions=tuple(conditions),
         document={},
     )
     problems += _check_run(run, len(scenario.places), len(periods))
@@ -835,7 +862,8 @@ def _warnings(narrow: Mapping[Indices, Scenario], swept: Sequence[Swept]) -> lis
 
 def _source_notes(scenario: Scenario, described: Mapping[KeyPath, Any], sources: Mapping[str, Source]) -> list[Problem]:
     """Return a note for each source that looks like a key and is close to one, but is none: a slip in a key is silent otherwise."""
-    named = [(described[block.path].source, Problem(path=(*block.path, "source"), came="")) for block in scenario.parameters]
+    paths = [block.path for block in scenario.parameters] + [each.path for each in scenario.conditions if each.source is not None]
+    named = [(described[path].source, Problem(path=(*path, "source"), came="")) for path in paths]
     for row in {row.source: row for row in reversed(scenario.rows)}.values():
         name, _, line = row.where.rpartition(":")
         named.append((row.source, Problem(file=name, line=int(line), path=("source",), came="")))
@@ -870,10 +898,11 @@ def _document(scenario: Scenario, draft: _Draft, swept: Sequence[Swept], raw: Ma
         correlations.append({"id": link.id, "between": list(link.between)} | {key: item for key, item in given.items() if item is not None})
     answers = {
         kind: [described[block.path].model_dump(exclude_none=True) for block in blocks]
-        for kind, blocks in (("contrast", scenario.contrasts), ("claim", scenario.claims))
+        for kind, blocks in (("contrast", scenario.contrasts), ("claim", scenario.claims), ("condition", scenario.conditions))
         if blocks
     }
     used = {described[block.path].source for block in scenario.parameters} | {row.source for row in scenario.rows}
+    used |= {condition.source for condition in scenario.conditions if condition.source is not None}
     return {
         "schema_version": 1,
         "name": scenario.name,

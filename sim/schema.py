@@ -401,6 +401,19 @@ class ClaimBlock(_Table):
     note: Text | None = Field(None, description="who said so, why; stays in the resolved scenario")
 
 
+class ConditionBlock(_Table):
+    """`[[condition]]`: evidence about a result, which reweights the draws: Phi((log limit - log result) / log_sd) for an upper bound."""
+
+    model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": ["soft_upper"]}, {"required": ["soft_lower"]}]})
+    id: Id = Field(description="unique; names the condition")
+    result: ResultTable = Field(description="what is known about")
+    soft_upper: Number | None = Field(None, description='the result is hardly above this; in its unit, or a text with one, as "10 t"')
+    soft_lower: Number | None = Field(None, description="the result is hardly below this")
+    log_sd: Annotated[Finite, Field(gt=0, le=100)] = Field(description="how soft: standard deviation of the log of the bound")
+    source: Text | None = Field(None, description="key of a source, of no parameter's law, or free text")
+    note: Text | None = Field(None, description="why; stays in the resolved scenario")
+
+
 def _swept(raw: Any) -> list[Any]:
     if not isinstance(raw, list) or not raw:
         raise _wrong(shown(raw), "values is a list of at least one value", "Write values = [0.0, 0.5]")
@@ -447,6 +460,7 @@ class ScenarioFile(Heading):
     correlation: list[CorrelationBlock] = Field(default_factory=list, description="what is assumed to go together")
     contrast: list[ContrastBlock] = Field(default_factory=list, description="what is compared")
     claim: list[ClaimBlock] = Field(default_factory=list, description="what is claimed")
+    condition: list[ConditionBlock] = Field(default_factory=list, description="what else is known of results")
     sweep: list[SweepBlock] = Field(default_factory=list, description="what is varied")
 
 
@@ -605,6 +619,6 @@ def _fields(model: type[BaseModel], path: Sequence[str | int], table: Any) -> di
         model = KINDS.get(str(table.get("kind")) if isinstance(table, dict) else "", model)
     elif model is SourcesTable or (model is EvidenceTable and len(path) > 1):
         model = Source
-    elif model is ContrastBlock and len(path) > 1:
+    elif model in (ContrastBlock, ConditionBlock) and len(path) > 1:
         model = ResultTable
     return model.model_fields

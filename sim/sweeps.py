@@ -17,6 +17,7 @@ from .records import DIMENSIONS, LAYOUT_NAMES, Sweep
 from .schema import (
     KINDS,
     ClaimBlock,
+    ConditionBlock,
     ContrastBlock,
     CorrelationBlock,
     EvidenceTable,
@@ -34,13 +35,14 @@ BLOCKS: Mapping[str, type[BaseModel]] = {
     "correlation": CorrelationBlock,
     "contrast": ContrastBlock,
     "claim": ClaimBlock,
+    "condition": ConditionBlock,
 }
 TABLES: Mapping[str, type[BaseModel]] = {"run": RunTable, "model": ModelTable, "evidence": EvidenceTable}
 
 # What `--set` may change and a sweep may not: names and words, which move no number, and what decides which labels there are at all.
 _NOT_SWEPT = {"name", "question", "run.keep_draws", "evidence.tables"}
 _WORDS = {"basis", "source", "grade", "note", "text"}
-_PATHS = "a path is table.key, or parameter.ID.key with the id of a block; correlation, contrast and claim likewise"
+_PATHS = "a path is table.key, or parameter.ID.key with the id of a block; correlation, contrast, claim and condition likewise"
 
 Indices = tuple[int, ...]  # of the values of one case, a number for each sweep
 
@@ -85,7 +87,7 @@ def settable(document: Mapping[str, Any]) -> dict[str, KeyPath]:
                 kind = KINDS.get(str(law_table.get("kind")))
                 keys = {*law_table, *(kind.model_fields if kind is not None else ())}
                 paths |= {f"{stem}.distribution.{key}": (*base, "distribution", key) for key in keys}
-            for side in ("numerator", "denominator") if name == "contrast" else ():
+            for side in {"contrast": ("numerator", "denominator"), "condition": ("result",)}.get(name, ()):
                 if isinstance(block.get(side), dict):
                     paths |= {f"{stem}.{side}.{key}": (*base, side, key) for key in ResultTable.model_fields}
     return paths

@@ -116,6 +116,17 @@ above = 1.0
 """
 
 
+CONDITION = """\
+[[condition]]
+id = "bound"
+result = { quantity = "delivered_pure_kg", corridor = "all-borders", period = "FY2024", form = "all" }
+soft_upper = "10 t"
+log_sd = 0.35
+source = "another survey"
+
+"""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
     """A symbolic link to `target`, in place of a file."""
@@ -193,7 +204,6 @@ CASES: tuple[WrongFiles, ...] = (
     wrong("a key twice", "seed = 43", "seed = 43\n§seed = 44", "Cannot overwrite a value"),
     # the heading and [run]
     wrong("an unknown table", "[groups]", "§[gruops]", 'unknown key "gruops"', 'The nearest is "groups"'),
-    wrong("a later feature", "[run]", "§[[condition]]\nid = 1\n[run]", "condition blocks are not supported by this version"),
     wrong("another schema version", "schema_version = 1", "§schema_version = 2", "schema_version = 2; it must be 1"),
     wrong("a name that cannot name a folder", '"two-borders"', '§"Two Borders!"', "a-z, 0-9 and -", 'Write "two-borders"'),
     wrong("no name", 'name = "two-borders"\n', "", "scenario.toml:1: name: name is missing", "Add name"),
@@ -402,6 +412,50 @@ CASES: tuple[WrongFiles, ...] = (
         "Write [[contrast]]",
         n_problems=2,
     ),
+    # conditions
+    *(
+        wrong(name, "[groups]\n", CONDITION.replace(*change, 1) + "[groups]\n", *fragments)
+        for name, change, *fragments in (
+            (
+                "a condition on an unknown quantity",
+                ('{ quantity = "del', '{ §quantity = "deel'),
+                "is not a quantity",
+                '"delivered_pure_kg"',
+            ),
+            (
+                "a condition on an unknown group",
+                ('corridor = "all-borders"', 'corridor = "all-border"'),
+                'unknown corridor "all-border"',
+                '"all-borders"',
+            ),
+            ("a condition on an unknown period", ('"FY2024"', '"FY2042"'), 'bound: unknown period "FY2042"', "condition[1].result.period"),
+            ("a condition on a form of evidence", ('form = "all"', 'form = "unrecorded"'), 'must be "powder" or "pill" or "all"'),
+            ("a condition without a bound", ('soft_upper = "10 t"\n', ""), "neither soft_upper nor soft_lower", 'Add soft_upper = "10 t"'),
+            ("a bound in another unit", ('"10 t"', '§"10 km"'), "condition[1].soft_upper", "length", "it must be a mass"),
+            ("a bound in tons", ('"10 t"', '§"10 ton"'), "condition[1].soft_upper", "Write t for a tonne"),
+            ("a bound of nothing", ('"10 t"', "§0"), "soft_upper = 0", "a bound is a positive number"),
+            ("bounds out of order", ("log_sd", '§soft_lower = "11 t"\nlog_sd'), 'soft_lower = "11 t" is not below', "Swap them"),
+            ("a hard bound", ("log_sd = 0.35", "§log_sd = 0"), "log_sd = 0; it must be > 0"),
+            ("a condition without a spread", ("log_sd = 0.35\n", ""), "log_sd is missing"),
+            ("a condition with an unknown key", ("log_sd", "§soft_uper = 1\nlog_sd"), "unknown key soft_uper", '"soft_upper"'),
+            (
+                "a source that counts twice",
+                ('source = "another survey"', '§source = "cbp"'),
+                'source = "cbp" is that of parameter "',
+                "it would count twice",
+            ),
+            (
+                "a condition on a number of loads of one form",
+                (
+                    '"delivered_pure_kg", corridor = "all-borders", period = "FY2024", form = "all" }\nsoft_upper = "10 t"',
+                    '"n_missed", corridor = "all-borders", period = "FY2024", form = "pill" }\nsoft_upper = 10',
+                ),
+                "bound: n_missed of all-borders in FY2024 does not exist for form pill",
+                "condition[1].result",
+            ),
+        )
+    ),
+    wrong("one condition table", "[groups]\n", CONDITION.replace("[[condition]]", "§[condition]") + "[groups]\n", "Write [[condition]]"),
     wrong("one sweep table", "[groups]\n", '[sweep]\ndim = "s"\n[groups]\n', "Write [[sweep]]"),
     # evidence tables
     instead("an empty table", "", "is empty", file="table.csv"),

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import verdicts
 from build import PERIOD, block, kept, row, run_model, scenario
-from scipy import integrate, special, stats
+from scipy import integrate, optimize, special, stats
 
 import sim
 from sim import model as compiled
@@ -650,7 +650,79 @@ def _no_limit(model: compiled.Model) -> compiled.Model:
 
 BETA_RATE = {"kind": "beta", "alpha": 4.0, "beta": 36.0}
 
+# --- a condition ----------------------------------------------------------------------------------------------------------------------
+
+BOUND = {"m": float(np.log(2.0)), "sd": 0.5, "log_bound": float(np.log(1.5)), "log_sd": 0.4}
+
+
+def bounded(sampler: str, seed: int) -> Any:
+    """100 kg at a lognormal purity of median 2 %, held to be hardly more than 1.5 kg of pure drug."""
+    laws = {"detection_rate": 0.5, "powder_purity": {"kind": "lognormal", "median": 0.02, "sd_log": BOUND["sd"], "upper": 1.0}}
+    result = {"quantity": "seized_pure_kg", "corridor": "north", "period": PERIOD, "form": "all"}
+    bound = {"id": "bound", "result": result, "soft_upper": "1.5 kg", "log_sd": BOUND["log_sd"]}
+    run = {"draws": DRAWS, "seed": seed, "sampler": sampler}
+    return scenario([row(n_events=10, amount=100.0)], laws, run=run, model={"load_law": "equal"}, condition=[bound])
+
+
+def _under_the_bound(tree: Tree) -> None:
+    """log Q is normal times Phi((log L - log Q) / s): extended skew-normal, of mean weight Phi((log L - m) / sqrt(sd^2 + s^2))."""
+    m, sd, log_bound, log_sd = BOUND["m"], BOUND["sd"], BOUND["log_bound"], BOUND["log_sd"]
+    whole = float(special.ndtr((log_bound - m) / np.hypot(sd, log_sd)))
+
+    def density(y: float, power: int = 1) -> float:
+        return float(stats.norm.pdf(y, m, sd) * special.ndtr((log_bound - y) / log_sd) ** power)
+
+    def cdf(y: float) -> float:
+        return float(integrate.quad(density, m - 9.0 * sd, y, epsabs=1e-13, limit=200)[0]) / whole
+
+    p = [0.005, 0.05, 0.25, 0.5, 0.75, 0.95, 0.995]
+    expected = np.exp([optimize.brentq(lambda y, q=q: cdf(y) - q, m - 8.0 * sd, m + 8.0 * sd, xtol=1e-12) for q in p])
+    at = {"corridor": "north", "period": PERIOD, "form": "all", "quantile": p}
+    found, error = (np.asarray(tree[f"conditioned/{group}"]["seized_pure_kg"].sel(at)) for group in ("quantiles", "mcse"))
+    verdicts.assert_agrees(found, expected, error, replicates(tree), 1e-4 * expected, "quantiles under a bound")
+    learnt = [
+        np.asarray(tree["conditioned/parameters"][name].sel(parameter="powder_purity", quantile=p)) for name in ("value", "value_mcse")
+    ]
+    verdicts.assert_agrees(learnt[0], expected / 100.0, learnt[1], replicates(tree), 1e-6 * expected, "purity under a bound")
+    square = integrate.quad(lambda y: density(y, 2), m - 9.0 * sd, m + 9.0 * sd)[0]
+    assert abs(float(tree["conditioned"]["mean_weight"]) - whole) < 0.012
+    assert abs(float(tree["conditioned"]["ess"]) / int(tree.attrs["draws"]) - whole**2 / square) < 0.015
+
+
+def _with_bound(**change: Callable[[Any], Any]) -> Callable[[str, int], Tree]:
+    """Return a fault: arrays of the compiled condition changed."""
+
+    def faulty(sampler: str, seed: int) -> Tree:
+        def changed_bound(model: compiled.Model) -> compiled.Model:
+            arrays = {name: each(model.conditions) for name, each in change.items()}
+            return dataclasses.replace(model, conditions=model.conditions._replace(**arrays))
+
+        return mutant(bounded(sampler, seed), changed_bound)
+
+    return faulty
+
+
+def _as_before(sampler: str, seed: int) -> Tree:
+    tree = run(bounded(sampler, seed)).copy(deep=True)
+    tree["conditioned/quantiles"]["seized_pure_kg"][:] = tree["quantiles"]["seized_pure_kg"].values
+    return tree
+
+
 ANSWERS: dict[str, Answer] = {
+    "a soft bound on a lognormal result": Answer(
+        ask=bounded,
+        verdict=_under_the_bound,
+        faults={
+            "no weights": _as_before,
+            "a hard bound": _with_bound(log_sd=lambda bound: 0.05 * bound.log_sd),
+            "a variance for a standard deviation": _with_bound(log_sd=lambda bound: bound.log_sd**2),
+            "a bound in pounds": _with_bound(log_upper=lambda bound: bound.log_upper + np.log(0.45359237)),
+            "above for below": _with_bound(
+                log_lower=lambda bound: bound.log_upper, log_upper=lambda bound: np.full_like(bound.log_upper, np.inf)
+            ),
+            "a bound 2 % off": _with_bound(log_upper=lambda bound: bound.log_upper + 0.02),
+        },
+    ),
     "ratio of two years": Answer(
         ask=two_years,
         verdict=_seized_rate_ratio,
