@@ -785,7 +785,7 @@ def _summary(tree: xr.DataTree, prob: float, *, terminal: bool) -> str:
     rows = [(*place, gross[row][0], pure[row][0], *flow[row], *rate[row]) for row, place in enumerate(_places(tree))]
     question = str(tree.attrs["title"])
     table = _some_rows(header, rows, len(swept), terminal)
-    answers = (*_contrasts(tree, prob, terminal), *_claims(tree), *_conditioned(tree, prob, terminal))
+    answers = (*_contrasts(tree, prob, terminal), *_growth(tree, prob), *_claims(tree), *_conditioned(tree, prob, terminal))
     return "\n\n".join([question, table, *_potentials(tree, prob, terminal), *answers, *_caveats(tree)])
 
 
@@ -829,6 +829,17 @@ def _contrasts(tree: xr.DataTree, prob: float, terminal: bool) -> list[str]:
     table = _render(header, rows[:MOST_ROWS], numbers=range(n_sweeps + 1, len(header)), terminal=terminal)
     more = f"\n\nThe first {MOST_ROWS} of {len(rows):,} rows; the others are in the result." if len(rows) > MOST_ROWS else ""
     return [table + more]
+
+
+def _growth(tree: xr.DataTree, prob: float) -> list[str]:
+    """Return a paragraph for each growth, as `growth.in_words` says it."""
+    if "growth" not in tree.children:
+        return []
+    from .growth import in_words
+
+    said = in_words(tree["growth"].to_dataset(), prob, format_number, MOST_ROWS)
+    n_more = math.prod(tree["growth"]["quoted_ratio"].shape[:-1]) - len(said)
+    return said + ([f"The first {MOST_ROWS} of {len(said) + n_more:,} growths; the others are in the result."] if n_more else [])
 
 
 def _claims(tree: xr.DataTree) -> list[str]:

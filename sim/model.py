@@ -177,7 +177,11 @@ def _check_contrasts(scenario: Scenario, matched: Match) -> list[Problem]:
         return []
     summary, *_ = _questions(scenario, matched)
     both, one = "both sides of a contrast must exist", "the result of a condition must exist"
-    asked = [((*contrast.path, side), getattr(contrast, side), both) for contrast in scenario.contrasts for side in _SIDES]
+    asked = [
+        (contrast.path if contrast.path[:1] == ("growth",) else (*contrast.path, side), getattr(contrast, side), both)
+        for contrast in scenario.contrasts
+        for side in _SIDES
+    ]
     asked += [((*condition.path, "result"), condition.result, one) for condition in scenario.conditions]
     problems = []
     for path, result, rule in asked:
@@ -231,6 +235,8 @@ def warnings(scenario: Scenario) -> tuple[str, ...]:
         if correlation.copula == "t" and correlation.value == 0.0:
             texts.append(f'correlation "{correlation.id}": a t copula of correlation 0 is not independent: extremes come together')
     for contrast in scenario.contrasts:
+        if any(contrast == growth.contrasts[1] for growth in scenario.growths):
+            continue  # of the same two periods as the growth's first
         ratio = days_ratio(contrast.numerator, contrast.denominator)
         sides = [side for side in (contrast.numerator, contrast.denominator) if side.quantity not in _WITHOUT_TIME]
         if not sides or ratio == 1.0:

@@ -183,6 +183,34 @@ class Contrast:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Growth:
+    """One `[[growth]]` block: one place over two periods. `quoted` is the corridor whose rows are the figures that went round."""
+
+    id: str
+    corridor: str
+    periods: tuple[str, str]
+    form: str
+    quantity: str
+    quoted: str | None = None
+    path: tuple[str | int, ...] = ()
+
+    @property
+    def contrasts(self) -> tuple[Contrast, Contrast]:
+        """The ratio of the flows, which bears the growth's own id, and that of what was seized."""
+        seized = self.quantity.replace("flow", "seized")
+        return self._contrast(self.id, self.quantity), self._contrast(f"{self.id}.seized", seized)
+
+    def _contrast(self, name: str, quantity: str) -> Contrast:
+        before, after = (Result(quantity=quantity, corridor=self.corridor, period=period, form=self.form) for period in self.periods)
+        return Contrast(id=name, numerator=after, denominator=before, path=self.path)
+
+    @property
+    def decrease(self) -> Claim:
+        text = f"{self.quantity} of {self.corridor} fell from {self.periods[0]} to {self.periods[1]}"
+        return Claim(id=f"{self.id}.decrease", text=text, contrast=self.id, below=1.0, path=self.path)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
     """One `[[claim]]` block: the ratio `contrast` is above a number, below one, or between two; exactly one of these is given."""
 
@@ -223,8 +251,10 @@ class Condition:
 
 _LAYOUT = """
 corridor is_group period days form quantile moment parameter name unit basis source grade evidence_form quantity uniform chain draw
-contrast claim input_group ci_bound scenario case
+contrast claim growth end part reading input_group ci_bound scenario case
 ratio ratio_mcse tipping_factor days_ratio probability probability_mcse lower_bound upper_bound hits n_draws rerun text
+seized_rate_ratio seized_rate_increase detection_tipping_ratio detection_tipping_ratio_mcse loads_ratio loads_ratio_mcse mean_load_ratio
+mean_load_ratio_mcse seized_log_growth flow_log_growth flow_log_growth_mcse undefined_loads_share quoted quoted_ratio
 value parameter_value n_events events_known first_order first_order_mcse shapley shapley_mcse evppi evppi_mcse
 ess pareto_k mean_weight contradicted_share value_mcse value_before log_weight
 draws_used prior_share purity_cut_share sd_limited_share inland_cut_share undefined_share sobol_dimension
@@ -278,6 +308,7 @@ class Scenario:
     contrasts: tuple[Contrast, ...] = ()
     claims: tuple[Claim, ...] = ()
     conditions: tuple[Condition, ...] = ()
+    growths: tuple[Growth, ...] = ()
     document: dict[str, Any] = field(hash=False)
     warnings: tuple[str, ...] = ()
     sweeps: tuple[Sweep, ...] = ()

@@ -29,6 +29,7 @@ from .engines import Executor
 from .errors import Problem, ResultError, SimError
 from .evidence import period_days
 from .finished import Finished
+from .growth import growth_group, in_draws
 from .model import DIAGNOSTICS, Model, compile_model, days_ratio, labels_of, shared_uniforms, uniforms
 from .partials import beside
 from .records import PARAMETERS, RESULT_FORMS, Scenario
@@ -141,7 +142,7 @@ def run(
     called at the end where an earlier run had left something in `partials`.
 
     Returns a tree of the groups /quantiles, /mcse, /moments, /parameters, /evidence, /diagnostics and, where the scenario asks for them,
-    /contrasts, /claims, /draws and /conditioned; the dimensions of sweeps stand in front of all others.
+    /contrasts, /claims, /growth, /draws and /conditioned; the dimensions of sweeps stand in front of all others.
     Raises ScenarioError where `draws` or `seed` is out of range, SimError where the inputs yield a number that is not one.
 
     >>> tree = run(load_scenario("scenarios/north-vs-southwest.toml"), draws=65_536)              # doctest: +SKIP
@@ -223,6 +224,7 @@ def _outcomes(
                         raise
                     named = [replace(problem, came=f"{_name(scenario, number)}: {problem.came}") for problem in error.problems]
                     raise type(error)(named) from error
+                outcome = replace(outcome, growth=in_draws(model, outcome))
                 about = model.parameter_draws, model.seized_gross_kg
                 resumed, damaged = outcome.resumed, damaged + outcome.damaged
                 if store is not None:
@@ -364,6 +366,7 @@ def tree_of(scenario: Scenario, outcomes: Sequence[Outcome], created_at: datetim
         ),
         "evidence": _evidence(outcomes, table, labels),
         **_contrasts_and_claims(scenario, outcomes, table, labels),
+        **growth_group([(each.scenario, each.run, each.seized_gross_kg) for each in outcomes], table.stack, table.sweeps, labels),
         "diagnostics": _diagnostics(runs, [quantity for quantity, share in worst.items() if share > 0.0], table, labels),
         **conditioned_groups(scenario, runs, exact, {**labels, **_about_questions(table)}, table.stack, table.sweeps),
     }
@@ -439,6 +442,7 @@ class _Table:
             "evidence_form": [case.evidence_forms for case in cases],
             "contrast": [[contrast.id for contrast in case.contrasts] for case in cases],
             "claim": [[claim.id for claim in case.claims] for case in cases],
+            "growth": [[growth.id for growth in case.growths] for case in cases],
             "chain": [range(chains) for chains, _ in kept],
             "draw": [range(draws) for _, draws in kept],
         }

@@ -7,7 +7,7 @@ import hashlib
 import json
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -510,6 +510,17 @@ def _first_points(engine: Engine, run_plan: Plan, sources: _Sources, points: int
     return kept, kept_inputs
 
 
+def batches(engine: Engine, run_plan: Plan, points: int, at_least: int = 16) -> Iterator[np.ndarray]:
+    """Yield draws of a run, (S, points): the first points of every replicate, or `at_least` stretches of the one that plain draws have."""
+    sources = _Sources(engine, run_plan)
+    points = min(points, run_plan.points)
+    stretches = 1 if run_plan.replicates > 1 else min(at_least, run_plan.points // points)
+    for replicate in range(run_plan.replicates):
+        source = sources.of(replicate)
+        for stretch in range(stretches):
+            yield engine.store(Block(source, stretch * points, points))[0]
+
+
 def _pilot(engine: Engine, run_plan: Plan, sources: _Sources) -> np.ndarray:
     """Return the first draws of the run, (S, 4096 or all): always the same ones, so that the bins are."""
     points = min(-(-summaries.PILOT_DRAWS // run_plan.replicates), run_plan.points)
@@ -603,6 +614,7 @@ class Run:
     contrasts                     ratio, ratio_mcse (k, q) and undefined_share (k,); k = contrasts
     claims                        what `judge` returns, (m,) each; m = claims
     conditioned                   what `Conditioned.judged` returns; empty where nothing is conditioned
+    growth                        what `growth.in_draws` returns; added by its caller
     uniforms                      name of each uniform -> its Sobol' dimension, -1 where it comes from the Philox stream of that name
     tolerance_reached             largest standard error of a quantile that a tolerance is about, relative; None where none was asked for
     resumed, damaged              draws that were there from an earlier run; partials that had to be deleted
@@ -624,6 +636,7 @@ class Run:
     contrasts: Mapping[str, np.ndarray] = field(default_factory=dict)
     claims: Mapping[str, np.ndarray] = field(default_factory=dict)
     conditioned: Mapping[str, Any] = field(default_factory=dict)
+    growth: Mapping[str, np.ndarray] = field(default_factory=dict)
     uniforms: Mapping[str, int] = field(default_factory=dict)
     seconds: float
     tolerance_reached: float | None = None
@@ -797,11 +810,11 @@ def _contrasts(model: Model, estimates: Estimates) -> dict[str, np.ndarray]:
 
 
 def _watched(model: Model) -> np.ndarray:
-    """Return which summaries the printed tables show: those that a tolerance is about."""
+    """Return which summaries the printed tables show, contrasts among them: those that a tolerance is about."""
     names = list(model.scenario.quantities)
     printed = [names.index(name) for name in (*SUMMARY_QUANTITIES, POTENTIAL) if name in names]
     shown = model.summary[:, :, RESULT_FORMS.index("all")][..., printed]
-    return np.unique(shown[shown >= 0])
+    return np.append(np.unique(shown[shown >= 0]), np.arange(model.contrasts.row.size, model.n_summaries))
 
 
 def _refuse_nan(model: Model, estimates: Estimates) -> None:

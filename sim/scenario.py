@@ -38,6 +38,7 @@ from .records import (
     Condition,
     Contrast,
     Correlation,
+    Growth,
     Parameter,
     Result,
     Scenario,
@@ -51,6 +52,7 @@ from .schema import (
     EvidenceRow,
     EvidenceTable,
     GroupsTable,
+    GrowthBlock,
     Heading,
     ModelTable,
     ParameterBlock,
@@ -415,6 +417,44 @@ def _unknown_labels(
     return len(problems) > n_before
 
 
+def _growth(
+    block: GrowthBlock,
+    path: KeyPath,
+    groups: Mapping[str, list[str]],
+    in_use: _InUse | None,
+    taken: Mapping[str, Collection[Any]],
+    problems: list[Problem],
+) -> Growth | None:
+    """Return the record of one block, or None after adding what is wrong; `taken` are the ids of contrasts and of claims."""
+    n_before = len(problems)
+    before, after = block.periods
+    growth = Growth(path=path, periods=(before, after), **block.model_dump(exclude={"periods", "note"}))
+    for kind, made in (("contrast", [each.id for each in growth.contrasts]), ("claim", [growth.decrease.id])):
+        for name in made:
+            if name in taken[kind]:
+                came, allowed = f"the id {shown(name)} is that of a {kind} too", f"a growth makes this {kind} itself"
+                problems.append(Problem(path=(*path, "id"), came=came, allowed=allowed, advice="Rename one of them"))
+    if in_use is None:
+        return None
+    places = {(*path, "corridor"): block.corridor} | ({(*path, "quoted"): block.quoted} if block.quoted is not None else {})
+    for place, label in places.items():
+        known = (*in_use.labels["corridor"], *(groups if place[-1] == "corridor" else ()))
+        if label not in known:
+            problems.append(in_use.missing(label, known, "corridor", place))
+    for number, period in enumerate(block.periods, start=1):
+        if period not in in_use.labels["period"]:
+            problems.append(in_use.missing(period, in_use.labels["period"], "period", (*path, "periods", number)))
+    if len(problems) == n_before and growth.quoted is not None:
+        rows = [row for row in in_use.rows if row.corridor == growth.quoted and row.period in growth.periods]
+        units, lacking = sorted({row.unit for row in rows}), set(growth.periods) - {row.period for row in rows}
+        if lacking or len(units) > 1:
+            came = f"the rows of {growth.quoted} are in {' and '.join(units)}"
+            came = f"{growth.quoted} has no row in {min(lacking)}" if lacking else came
+            allowed, advice = "quoted figures stand in both periods, in one unit", "Add a row, or write both in one unit"
+            problems.append(Problem(path=(*path, "quoted"), came=came, allowed=allowed, advice=advice))
+    return growth if len(problems) == n_before else None
+
+
 def _claim(block: ClaimBlock, raw: Mapping[str, Any], path: KeyPath, known: Sequence[str], problems: list[Problem]) -> Claim | None:
     """Return the record of one block, or None after adding what is wrong; `known` are the ids of contrasts, of wrong ones too."""
     n_before = len(problems)
@@ -474,7 +514,9 @@ def load_scenario(path: str | os.PathLike[str], *, overrides: Mapping[str, Any] 
 
     def locate(problem: Problem) -> Problem:
         match problem.path:
-            case ("parameter" | "correlation" | "contrast" | "claim" | "condition" as kind, int(number), *_) if problem.file is None:
+            case ("parameter" | "correlation" | "contrast" | "claim" | "growth" | "condition" as kind, int(number), *_) if (
+                problem.file is None
+            ):
                 block = file.document[kind][number - 1]
                 name = block_id(block) if isinstance(block, dict) else ""
                 problem = problem if name in problem.came else replace(problem, came=f"{name}: {problem.came}")
@@ -690,17 +732,30 @@ def _draft(document: Mapping[str, Any], file: TomlFile, folder: Path, once: _Onc
         described[path] = side = once(path, [path], lambda found, raw=raw, path=path: as_far(ContrastBlock, raw, path, found))
         contrast = _contrast(side, path, groups, in_use, problems) if side is not None else None
         contrasts += [contrast] if contrast is not None else []
+    growths: list[Growth] = []
+    taken: dict[str, list[Any]] = {}
+    for kind in ("contrast", "claim"):
+        raws = document.get(kind, [])
+        taken[kind] = [raw.get("id") for raw in raws if isinstance(raw, dict)] if isinstance(raws, list) else []
+    for path, raw in _blocks(document, "growth", problems):
+        described[path] = over = once(path, [path], lambda found, raw=raw, path=path: validated(GrowthBlock, raw, path, found))
+        growth = _growth(over, path, groups, in_use, taken, problems) if over is not None else None
+        growths += [growth] if growth is not None else []
+        names += [raw["id"]] if isinstance(raw, dict) and isinstance(raw.get("id"), str) else []
+    contrasts += [contrast for growth in growths for contrast in growth.contrasts]
     for path, raw in _blocks(document, "claim", problems):
         described[path] = said = once(path, [path], lambda found, raw=raw, path=path: as_far(ClaimBlock, raw, path, found))
         claim = _claim(said, raw, path, names, problems) if said is not None else None
         claims += [claim] if claim is not None else []
     conditions: list[Condition] = []
-    taken = {block.source: block_id(raw) for path, raw in _blocks(document, "parameter", []) if (block := described.get(path)) is not None}
+    resting = {
+        block.source: block_id(raw) for path, raw in _blocks(document, "parameter", []) if (block := described.get(path)) is not None
+    }
     for path, raw in _blocks(document, "condition", problems):
         described[path] = bound = once(path, [path], lambda found, raw=raw, path=path: as_far(ConditionBlock, raw, path, found))
         if bound is not None:
             unknown = bound.result is not None and _unknown_labels(bound.result, (*path, "result"), groups, in_use, problems)
-            condition = read_condition(bound, path, taken, problems)
+            condition = read_condition(bound, path, resting, problems)
             conditions += [condition] if condition is not None and not unknown else []
     if len(problems) > n_before or heading is None or run is None or model is None or in_use is None:
         problems += _unknown_names(document, problems[n_before:])
@@ -721,7 +776,8 @@ def _draft(document: Mapping[str, Any], file: TomlFile, folder: Path, once: _Onc
         parameters=tuple(parameters),
         correlations=tuple(correlations),
         contrasts=tuple(contrasts),
-        claims=tuple(claims),
+        claims=(*claims, *(growth.decrease for growth in growths)),
+        growths=tuple(growths),
         conditions=tuple(conditions),
         document={},
     )
@@ -897,9 +953,14 @@ def _document(scenario: Scenario, draft: _Draft, swept: Sequence[Swept], raw: Ma
         given["note"] = described[link.path].note
         correlations.append({"id": link.id, "between": list(link.between)} | {key: item for key, item in given.items() if item is not None})
     answers = {
-        kind: [described[block.path].model_dump(exclude_none=True) for block in blocks]
-        for kind, blocks in (("contrast", scenario.contrasts), ("claim", scenario.claims), ("condition", scenario.conditions))
-        if blocks
+        kind: [described[path].model_dump(exclude_none=True) for path in paths]
+        for kind, blocks in (
+            ("contrast", scenario.contrasts),
+            ("claim", scenario.claims),
+            ("growth", scenario.growths),
+            ("condition", scenario.conditions),
+        )
+        if (paths := [block.path for block in blocks if block.path[0] == kind])
     }
     used = {described[block.path].source for block in scenario.parameters} | {row.source for row in scenario.rows}
     used |= {condition.source for condition in scenario.conditions if condition.source is not None}

@@ -384,6 +384,20 @@ class ContrastBlock(_Table):
     note: Text | None = Field(None, description="why; stays in the resolved scenario")
 
 
+class GrowthBlock(_Table):
+    """`[[growth]]`: how the flow of one place changed between two periods, in every draw, and how much of that is number, how much size."""
+
+    id: Id = Field(description="unique; names the ratio of the flows in results and in claims")
+    corridor: Label = Field(description="a corridor or a group")
+    periods: Annotated[list[Label], Field(min_length=2, max_length=2), AfterValidator(_unique)] = Field(
+        description="the earlier period, then the later one"
+    )
+    quantity: Literal["flow_pure_kg", "flow_gross_kg"] = Field("flow_pure_kg", description="which flow")
+    form: Literal["powder", "pill", "all"] = Field("all", description="powder, pill, or all")
+    quoted: Label | None = Field(None, description="a corridor whose rows in both periods hold the figures as quoted, with their rounding")
+    note: Text | None = Field(None, description="why; stays in the resolved scenario")
+
+
 class ClaimBlock(_Table):
     """`[[claim]]`: a statement about a contrast, whose probability is asked for."""
 
@@ -392,7 +406,7 @@ class ClaimBlock(_Table):
     )
     id: Id = Field(description="unique; names the claim in results")
     text: Text = Field(description="what is claimed, as a sentence")
-    contrast: Text = Field(description="the contrast that it is about, by id")
+    contrast: Text = Field(description="the contrast, or the growth, that it is about, by id")
     above: Finite | None = Field(None, description="true where the ratio is greater than this")
     below: Finite | None = Field(None, description="true where the ratio is less than this")
     between: Annotated[list[Finite], Field(min_length=2, max_length=2)] | None = Field(
@@ -461,6 +475,7 @@ class ScenarioFile(Heading):
     contrast: list[ContrastBlock] = Field(default_factory=list, description="what is compared")
     claim: list[ClaimBlock] = Field(default_factory=list, description="what is claimed")
     condition: list[ConditionBlock] = Field(default_factory=list, description="what else is known of results")
+    growth: list[GrowthBlock] = Field(default_factory=list, description="what is compared over two periods")
     sweep: list[SweepBlock] = Field(default_factory=list, description="what is varied")
 
 

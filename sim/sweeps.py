@@ -21,6 +21,7 @@ from .schema import (
     ContrastBlock,
     CorrelationBlock,
     EvidenceTable,
+    GrowthBlock,
     ModelTable,
     ParameterBlock,
     ResultTable,
@@ -36,13 +37,14 @@ BLOCKS: Mapping[str, type[BaseModel]] = {
     "contrast": ContrastBlock,
     "claim": ClaimBlock,
     "condition": ConditionBlock,
+    "growth": GrowthBlock,
 }
 TABLES: Mapping[str, type[BaseModel]] = {"run": RunTable, "model": ModelTable, "evidence": EvidenceTable}
 
 # What `--set` may change and a sweep may not: names and words, which move no number, and what decides which labels there are at all.
 _NOT_SWEPT = {"name", "question", "run.keep_draws", "evidence.tables"}
 _WORDS = {"basis", "source", "grade", "note", "text"}
-_PATHS = "a path is table.key, or parameter.ID.key with the id of a block; correlation, contrast, claim and condition likewise"
+_PATHS = "a path is table.key, or parameter.ID.key with the id of a block; correlation, contrast, claim, growth and condition likewise"
 
 Indices = tuple[int, ...]  # of the values of one case, a number for each sweep
 

@@ -127,6 +127,16 @@ source = "another survey"
 """
 
 
+GROWTH = """\
+[[growth]]
+id = "growth"
+corridor = "all-borders"
+periods = ["FY2023", "FY2024"]
+quoted = "east"
+
+"""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
     """A symbolic link to `target`, in place of a file."""
@@ -456,6 +466,26 @@ CASES: tuple[WrongFiles, ...] = (
         )
     ),
     wrong("one condition table", "[groups]\n", CONDITION.replace("[[condition]]", "§[condition]") + "[groups]\n", "Write [[condition]]"),
+    *(
+        wrong(name, "[groups]\n", CONTRAST + GROWTH.replace(*change, 1) + "[groups]\n", *fragments)
+        for name, change, *fragments in (
+            ("a growth of an unknown corridor", ('"all-borders"', '§"all-border"'), 'growth: unknown corridor "all-border"', "all-borders"),
+            ("a growth over one period", (', "FY2024"]', "]"), "growth[1].periods", "at least 2 entries"),
+            ("a growth from a period to itself", ('"FY2023", "FY2024"', '"FY2024", "FY2024"'), "stands twice", "growth[1].periods"),
+            ("a growth to an unknown period", ('"FY2024"', '"FY2042"'), 'unknown period "FY2042"', "growth[1].periods[2]", '"FY20'),
+            ("a growth with an unknown key", ("quoted", "§quotes"), "unknown key quotes", 'The nearest is "quoted"'),
+            ("a growth of loads", ('quoted = "east"', '§quantity = "n_missed"'), 'must be "flow_pure_kg" or "flow_gross_kg"'),
+            ("a growth named as a contrast", ('"growth"', '"ratio"'), 'the id "ratio" is that of a contrast too', "Rename one"),
+            ("a group as quoted", ('"east"', '§"all-borders"'), 'growth: unknown corridor "all-borders"'),
+        )
+    ),
+    wrong(
+        "quoted figures of one period",
+        "[groups]\n",
+        GROWTH.replace('"FY2023", "FY2024"', '"FY2023", "CY2023"') + "[groups]\n",
+        "growth",
+        n_problems=None,
+    ),
     wrong("one sweep table", "[groups]\n", '[sweep]\ndim = "s"\n[groups]\n', "Write [[sweep]]"),
     # evidence tables
     instead("an empty table", "", "is empty", file="table.csv"),
