@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from .cbp import import_cbp
     from .collection import open_results
     from .errors import EvidenceError, ResultError, ScenarioError, SimError
+    from .maps import tipping
     from .propagation import propagate
     from .results import credible_interval, open_result, run, save_result
     from .scenario import load_scenario
@@ -29,6 +30,7 @@ _HOME = {
     "propagate": "propagation",
     "run": "results",
     "save_result": "results",
+    "tipping": "maps",
 }
 
 __all__ = [
@@ -45,6 +47,7 @@ __all__ = [
     "propagate",
     "run",
     "save_result",
+    "tipping",
 ]
 
 

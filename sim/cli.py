@@ -425,6 +425,53 @@ def import_cbp(files: tuple[Path, ...], output: Path, drug: str) -> None:
     click.echo(str(output))
 
 
+def _parse_over(context: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> dict[str, list[float] | None]:
+    """Read each PATH or PATH=[numbers]."""
+    over: dict[str, list[float] | None] = {}
+    for text in given:
+        path, equals, listed = (part.strip() for part in text.partition("="))
+        try:
+            numbers = tomllib.loads(f"it = {listed}")["it"] if equals else None
+            over[path] = None if numbers is None else [float(each) for each in numbers]
+        except (tomllib.TOMLDecodeError, RecursionError, ValueError, TypeError):
+            raise click.BadParameter(f"{text!r} is not PATH=[numbers], as in parameter.dose=[1, 2, 3].", context, parameter) from None
+    if len(over) != 2:
+        raise click.BadParameter("a map has two different inputs; give the option twice.", context, parameter)
+    return over
+
+
+@main.command()
+@click.argument("scenario", type=click.Path(path_type=Path))
+@click.argument("claim")
+@click.option("--over", multiple=True, metavar="PATH[=LIST]", callback=_parse_over, help="Input to vary, as parameter.ID; given twice.")
+@click.option("--output", "-o", required=True, metavar="FILE", type=click.Path(path_type=Path), help="NetCDF file to write.")
+@click.option("--points", type=click.IntRange(2, 200), default=9, show_default=True, metavar="N", help="Values of an input without a list.")
+@click.option("--draws", callback=_whole_number(1, MAX_DRAWS), metavar="N", help="Draws of each case, at most 65,536 if omitted.")
+@click.option("--threads", type=click.IntRange(1, MAX_THREADS), metavar="N", help="Threads to use; all processors if omitted.")
+def tipping(
+    scenario: Path, claim: str, over: dict[str, list[float] | None], output: Path, points: int, draws: int | None, threads: int | None
+) -> None:
+    """Map where a claim turns likely, over two inputs of a scenario.
+
+    CLAIM is the id of a claim. Printed is, for each value of the first input, the value of the second at which the claim has probability
+    .05, .5 and .95; a dash where it has it nowhere on the map.
+    """
+    import sim
+
+    values = {path: numbers for path, numbers in over.items() if numbers is not None}
+    [checked] = _load_all((scenario,), {}).values()
+    found = sim.tipping(checked, claim, list(over), values=values, points=points, draws=draws, threads=threads)
+    found.to_netcdf(output, engine="h5netcdf")
+    first = found["tipping_value"].dims[0]
+    pairs = [zip(*rows, strict=True) for rows in zip(found["tipping_value"].values, found["tipping_value_mcse"].values, strict=True)]
+    rows = [(_label(x), *(format_number(*pair) for pair in row)) for x, row in zip(found[first].values.tolist(), pairs, strict=True)]
+    header = (str(first), *(f"P = {level:g}" for level in found["level"].values))
+    second = found["probability"].dims[1]
+    click.echo(f"{found.attrs['title']}\n\n{second} at which the probability is P:\n", err=True)
+    click.echo(_render(header, rows, numbers=range(4), terminal=_is_terminal(sys.stderr)), err=True)
+    click.echo(str(output))
+
+
 @main.command()
 def schema() -> None:
     """Print the JSON Schema of the scenario file.
