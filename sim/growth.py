@@ -183,6 +183,8 @@ def _in_evidence(case: Case) -> dict[str, np.ndarray]:
             )
             for period in growth.periods
         ]
+        if growth.form != "all" and any(form == "unrecorded" and corridor in places[growth.corridor] for corridor, _, form in seized_kg):
+            kg = [math.nan, math.nan]
         with np.errstate(divide="ignore", invalid="ignore"):
             total, loads = (np.log(np.float64(after) / np.float64(before)) for before, after in (kg, (events[0][0], events[1][0])))
             logs = np.array([total, loads, total - loads])
@@ -287,7 +289,7 @@ def in_words(group: xr.Dataset, prob: float, number: Callable[[float, float], st
 def _counted(here: xr.Dataset, prob: float, number: Callable[[float, float], str]) -> list[str]:
     """Return what the file says, what was quoted, and what the counts say of the rate of seizures."""
     (before, after), (n_before, n_after) = here["seized_gross_kg"].values, here["n_events"].values
-    change = _percent_change(after / before) if before > 0.0 else "from nothing"
+    change = _percent_change(after / before) if before > 0.0 else "from nothing" if before == 0.0 else "as the form was not recorded"
     lines = [f"seized gross: {number(before, 0.0)} to {number(after, 0.0)} kg in the file, {change}"]
     if (text := str(here["quoted"].item())) != "":
         lower, stated, upper = here["quoted_ratio"].values

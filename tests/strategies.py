@@ -241,3 +241,25 @@ def fixed_border_scenario():
         "inland_seized_ratio": {"kind": "uniform", "low": 0.0, "high": 20.0},
     }
     return bare.scenario(rows, blocks, groups=(("both", ("east", "west")),))
+
+
+@st.composite
+def compared_scenarios(draw):
+    """Scenarios as above with one to three contrasts of any results that exist, each with a claim."""
+    from sim.model import ABSENT, compile_model
+    from sim.records import QUANTITIES, RESULT_FORMS, Claim, Contrast, Result
+
+    base = draw(border_scenarios())
+    summary = compile_model(base).summary
+    names, places = list(QUANTITIES), [name for name, _ in base.places]
+    there = [tuple(map(int, cell)) for cell in np.argwhere(summary != ABSENT)]
+    pairs = draw(st.lists(st.tuples(st.sampled_from(there), st.sampled_from(there)), min_size=1, max_size=3))
+
+    def side(cell):
+        c, p, f, q = cell
+        return Result(quantity=names[q], corridor=places[c], period=base.periods[p], form=RESULT_FORMS[f])
+
+    contrasts = [Contrast(id=f"c{k}", numerator=side(one), denominator=side(other)) for k, (one, other) in enumerate(pairs)]
+    bounds = st.sampled_from([{"above": 1.0}, {"below": 1.0}, {"below": 0.0}, {"between": (0.5, 2.0)}, {"above": 1e-9}])
+    claims = [Claim(id=f"claim of {one.id}", text="so", contrast=one.id, **draw(bounds)) for one in contrasts]
+    return dataclasses.replace(base, contrasts=tuple(contrasts), claims=tuple(claims))

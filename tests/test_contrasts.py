@@ -373,3 +373,24 @@ def test_a_run_without_draws_of_some_replicate_has_no_error() -> None:
     found = runner.judge(np.array([[[60, 40]], [[0, 0]]]), "sobol")
     assert np.isnan(found["probability_mcse"][0])
     assert (found["lower_bound"][0], found["upper_bound"][0]) == (0.0, 1.0)
+
+
+# --- tolerance --------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("watches", [True, False])
+def test_a_tolerance_is_about_contrasts_too(watches: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ratio of two purities drawn apart is less well known than either; a run that watches the table alone stops too early."""
+    if not watches:
+        plain = runner._watched
+        monkeypatch.setattr(runner, "_watched", lambda model: plain(model)[plain(model) < model.contrasts.row.size])
+    varying = {"varies_by": ["period"], "correlation": 0.0}
+    blocks = [block("detection_rate", 0.5), block("powder_purity", PURITY, **varying), block("load_shape", 1.0)]
+    pure = contrast(side("seized_pure_kg"), side("seized_pure_kg", period="FY2023"))
+    run = {"tolerance": 0.0004, "draws": 32_768}
+    tree = sim.run(asked(pure, rows=[row(n_events=4000), row(n_events=9000, period="FY2023")], parameters=blocks, run=run), threads=2)
+    shown = tree["contrasts"].to_dataset().sel(quantile=[0.05, 0.5, 0.95])
+    scale = np.maximum(shown["ratio"], shown["ratio"].sel(quantile=0.5))
+    met = bool((shown["ratio_mcse"] <= 0.0004 * scale).all())
+    assert met == watches
+    assert tree.attrs["tolerance_met"] == "yes"

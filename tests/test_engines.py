@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import re
 import signal
@@ -12,12 +13,15 @@ import time
 from pathlib import Path
 
 import pytest
+import strategies
 from estimates import bits, border_engine, make_tasks_small
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sim import engines, runner
 from sim.errors import SimError
+from sim.model import compile_model
+from sim.records import Claim, Contrast, Result
 
 distributed = pytest.importorskip("distributed")
 cluster = pytest.importorskip("sim.cluster")
@@ -248,3 +252,17 @@ def test_the_shipped_scenario_on_a_cluster_that_loses_workers():
         together = sim.run(scenario, executor=executor, progress=progress)
     assert len(done) == 2
     assert together.attrs["numbers_digest"] == alone.attrs["numbers_digest"]
+
+
+def test_claims_are_counted_alike_by_workers(workers):
+    """Hits travel with the parts, and the second count of a claim that few draws hit goes the same way."""
+    side = {"corridor": "east", "period": "FY2024", "form": "all"}
+    ratio = Contrast(id="r", numerator=Result(quantity="flow_gross_kg", **side), denominator=Result(quantity="seized_gross_kg", **side))
+    claims = (Claim(id="often", text="", contrast="r", above=9.0), Claim(id="never", text="", contrast="r", below=0.5))
+    scenario = dataclasses.replace(strategies.fixed_border_scenario(), contrasts=(ratio,), claims=claims, sampler="sobol", draws=32_768)
+    here, there = (runner.simulate(compile_model(scenario), threads=1, executor=executor) for executor in (None, workers))
+    assert here.claims["rerun"].tolist() == [False, True]
+    assert here.claims["hits"][0] > 50
+    for name in ("contrasts", "claims", "quantiles"):
+        mine, theirs = getattr(here, name), getattr(there, name)
+        assert all(mine[key].tobytes() == theirs[key].tobytes() for key in mine), name
