@@ -36,6 +36,8 @@ def in_draws(model: Model, run: Run) -> dict[str, np.ndarray]:
     flow_log_growth                 (g, 3) means of the three logs, by PARTS: the first is the sum of the others; with `_mcse`
     undefined_loads_share           (g,)   draws in which there is no load in one period: left out
 
+    missed_log_growth               (g, 3) the same of what was missed, which exists where a count is unknown too
+
     NaN where no number of loads is known: an unknown count, loads of which some crossed elsewhere, one form of unrecorded strata.
     """
     scenario = model.scenario
@@ -43,10 +45,11 @@ def in_draws(model: Model, run: Run) -> dict[str, np.ndarray]:
         return {}
     points = run.draws // run.replicates
     plan = Plan(sampler=scenario.sampler, seed=scenario.seed, draws_asked=run.draws_asked, replicates=run.replicates, points=points)
-    logs = np.array([[_logs(model, growth, drawn) for growth in scenario.growths] for drawn in batches(BorderEngine(model), plan, _POINTS)])
-    undefined = ~np.isfinite(logs).all(axis=2)  # logs (b, g, 3, d) of b batches
-    logs = np.where(undefined[:, :, np.newaxis], np.nan, logs)
-    found = {"undefined_loads_share": undefined.mean(axis=(0, 2))}
+    both = np.array([[_logs(model, growth, drawn) for growth in scenario.growths] for drawn in batches(BorderEngine(model), plan, _POINTS)])
+    undefined = ~np.isfinite(both).all(axis=3)  # both (b, g, 2, 3, d) of b batches: flow, missed
+    both = np.where(undefined[:, :, :, np.newaxis], np.nan, both)
+    logs, of_missed = both[:, :, 0], both[:, :, 1]
+    found = {"undefined_loads_share": undefined[:, :, 0].mean(axis=(0, 2))}
     by_batch = np.array([_quantiles(batch) for batch in logs])
     pooled = _quantiles(np.concatenate(list(logs), axis=-1))
     means = np.array([_means(batch) for batch in logs])
@@ -56,14 +59,19 @@ def in_draws(model: Model, run: Run) -> dict[str, np.ndarray]:
         found[f"{part}_ratio_mcse"] = ratio * summaries.replicate_error(by_batch[:, :, k])
     found["flow_log_growth"] = _means(np.concatenate(list(logs), axis=-1))
     found["flow_log_growth_mcse"] = summaries.replicate_error(means)
+    found["missed_log_growth"] = _means(np.concatenate(list(of_missed), axis=-1))
+    found["missed_log_growth_mcse"] = summaries.replicate_error(np.array([_means(batch) for batch in of_missed]))
     return found
 
 
 def _logs(model: Model, growth: Growth, drawn: np.ndarray) -> np.ndarray:
-    """Return the logs of the ratios of flows, of loads and of mean loads, (3, d), from draws (S, d)."""
+    """Return the logs of the ratios of masses, of loads and of mean loads, in the flow and in what was missed, (2, 3, d).
+
+    drawn (S, d)   draws of all summaries
+    """
     place = [name for name, _ in model.scenario.places].index(growth.corridor)
     form, names = RESULT_FORMS.index(growth.form), list(QUANTITIES)
-    flows, loads = [], []
+    flows, loads, missed, n_missed = [], [], [], []
     for period in growth.periods:
         cell = place, model.scenario.periods.index(period), form
 
@@ -77,10 +85,12 @@ def _logs(model: Model, growth: Growth, drawn: np.ndarray) -> np.ndarray:
         attributed = model.summary[(*cell, names.index("unattributed_pure_kg"))] != ZERO
         events = math.nan if attributed else events_of(model.scenario, growth, period)[0]
         flows.append(of("flow_gross_kg"))
-        loads.append(events + of("n_missed"))
+        missed.append(of("missed_gross_kg"))
+        n_missed.append(of("n_missed"))
+        loads.append(events + n_missed[-1])
     with np.errstate(divide="ignore", invalid="ignore"):
-        total, number = np.log(flows[1] / flows[0]), np.log(loads[1] / loads[0])
-        return np.array([total, number, total - number])
+        pairs = [(np.log(mass[1] / mass[0]), np.log(n[1] / n[0])) for mass, n in ((flows, loads), (missed, n_missed))]
+        return np.array([[total, number, total - number] for total, number in pairs])
 
 
 def _quantiles(logs: np.ndarray) -> np.ndarray:
@@ -227,6 +237,8 @@ _ABOUT: Mapping[str, tuple[tuple[str, ...], str, str]] = {
     "seized_log_growth": (("part",), "1", "log of the ratio of gross seized, of seizures, and of their mean mass"),
     "flow_log_growth": (("part",), "1", "mean log of the ratio of gross flows, of loads, and of their mean mass"),
     "flow_log_growth_mcse": (("part",), "1", "Monte Carlo standard error of flow_log_growth"),
+    "missed_log_growth": (("part",), "1", "mean log of the ratio of gross missed, of missed loads, and of their mean mass"),
+    "missed_log_growth_mcse": (("part",), "1", "Monte Carlo standard error of missed_log_growth"),
     "undefined_loads_share": (
         (),
         "1",
@@ -308,7 +320,9 @@ def _counted(here: xr.Dataset, prob: float, number: Callable[[float, float], str
 def _parts(here: xr.Dataset) -> list[str]:
     """Return how much of the growth is number of loads and how much their size."""
     lines = []
-    for name, what in (("seized_log_growth", "of what was seized"), ("flow_log_growth", "of the gross flow")):
+    known = not here["flow_log_growth"].isnull().any()
+    of_flow = ("flow_log_growth", "of the gross flow") if known else ("missed_log_growth", "of what was missed, gross")
+    for name, what in (("seized_log_growth", "of what was seized"), of_flow):
         total, loads, size = here[name].values
         if math.isnan(total + loads + size):
             continue

@@ -92,10 +92,14 @@ def test_number_and_size_of_loads_are_those_of_the_draws(whole: Any) -> None:
     error = by_replicate.std(ddof=1) / np.sqrt(by_replicate.size)
     assert float(of(whole, "flow_log_growth_mcse").sel(part="loads")) == pytest.approx(error, rel=1e-9)
     assert float(of(whole, "undefined_loads_share")) == 0.0
+    parts = of(whole, "missed_log_growth").sel(part=["loads", "mean_load"]).values
+    mass = kept(whole, "missed_gross_kg") / kept(whole, "missed_gross_kg", period="FY2023")
+    number = missed[1] / missed[0]
+    np.testing.assert_allclose(parts, [np.log(number).mean(), np.log(mass / number).mean()], rtol=1e-9)
 
 
 def test_the_parts_add_up(whole: Any) -> None:
-    for name, total in (("seized_log_growth", np.log(43.039 / 2.478)), ("flow_log_growth", None)):
+    for name, total in (("seized_log_growth", np.log(43.039 / 2.478)), ("flow_log_growth", None), ("missed_log_growth", None)):
         parts = of(whole, name).values
         assert parts[0] == pytest.approx(parts[1] + parts[2], abs=1e-12)
         assert total is None or parts[0] == pytest.approx(total, abs=1e-12)
@@ -135,6 +139,8 @@ def test_what_is_not_known_is_not_said() -> None:
     grown = sim.run(asked(over_two_years(corridor="quoted")), threads=2)
     for name in ("loads_ratio", "mean_load_ratio", "flow_log_growth", "seized_rate_ratio", "seized_rate_increase", "quoted_ratio"):
         assert np.isnan(of(grown, name)).all(), name
+    assert np.isfinite(of(grown, "missed_log_growth")).all()
+    assert "growth of what was missed" in cli._summary(grown, 0.9, terminal=False)
     assert "their number is not known" in cli._summary(grown, 0.9, terminal=False)
     parameters = {"detection_rate": LAW, "powder_purity": LAW, "load_shape": 1.0, "attribution_share": 0.5}
     elsewhere = sim.run(asked(over_two_years(), rows=FILE, parameters=parameters), threads=2)
@@ -159,6 +165,7 @@ def test_under_both_samplers(sampler: str) -> None:
     assert (np.asarray(of(tree, "loads_ratio_mcse")) > 0.0).all()
     middle, error = (float(of(tree, name).sel(quantile=0.5)) for name in ("loads_ratio", "loads_ratio_mcse"))
     assert middle == pytest.approx(2.55, abs=0.05 + 6.0 * error)
+    assert 0.0 < error < 0.05
 
 
 # --- files and labels -------------------------------------------------------------------------------------------------------------
