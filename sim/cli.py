@@ -832,7 +832,13 @@ def _summary(tree: xr.DataTree, prob: float, *, terminal: bool) -> str:
     rows = [(*place, gross[row][0], pure[row][0], *flow[row], *rate[row]) for row, place in enumerate(_places(tree))]
     question = str(tree.attrs["title"])
     table = _some_rows(header, rows, len(swept), terminal)
-    answers = (*_contrasts(tree, prob, terminal), *_growth(tree, prob), *_claims(tree), *_conditioned(tree, prob, terminal))
+    answers = (
+        *_contrasts(tree, prob, terminal),
+        *_growth(tree, prob),
+        *_claims(tree),
+        *_conditioned(tree, prob, terminal),
+        *_hanging(tree),
+    )
     return "\n\n".join([question, table, *_potentials(tree, prob, terminal), *answers, *_caveats(tree)])
 
 
@@ -907,6 +913,20 @@ def _claims(tree: xr.DataTree) -> list[str]:
     if len(sentences) > MOST_ROWS:
         sentences[MOST_ROWS:] = [f"The first {MOST_ROWS} of {len(sentences):,} claims; the others are in the result."]
     return sentences
+
+
+def _hanging(tree: xr.DataTree) -> list[str]:
+    """Return a sentence for each answer that says which inputs it hangs on, where that was asked for."""
+    import textwrap
+
+    from .sensitivity import in_words
+
+    if "sensitivity" not in tree.children:
+        return []
+    sentences = in_words(tree["sensitivity"].to_dataset(), _sweeps(tree), format_number)
+    if len(sentences) > MOST_ROWS:
+        sentences[MOST_ROWS:] = [f"The first {MOST_ROWS} of {len(sentences):,} sentences on inputs; the others are in the result."]
+    return [textwrap.fill(text, 100, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False) for text in sentences]
 
 
 # Words for probabilities, from the least likely up: each holds where both bounds lie within its range.

@@ -172,8 +172,9 @@ def _check_scales(scenario: Scenario, matched: Match) -> list[Problem]:
 
 
 def _check_contrasts(scenario: Scenario, matched: Match) -> list[Problem]:
-    """Return a problem for every side of a contrast, and result of a condition, that has no evidence, or no such quantity."""
-    if not scenario.contrasts and not scenario.conditions:
+    """Return a problem for every side of a contrast, result of a condition, and target, without evidence, or without such a quantity."""
+    targets = scenario.sensitivity.targets if scenario.sensitivity is not None else ()
+    if not (scenario.contrasts or scenario.conditions or targets):
         return []
     summary, *_ = _questions(scenario, matched)
     both, one = "both sides of a contrast must exist", "the result of a condition must exist"
@@ -183,6 +184,7 @@ def _check_contrasts(scenario: Scenario, matched: Match) -> list[Problem]:
         for side in _SIDES
     ]
     asked += [((*condition.path, "result"), condition.result, one) for condition in scenario.conditions]
+    asked += [(("sensitivity", "target", number), result, "a target must exist") for number, result in enumerate(targets, start=1)]
     problems = []
     for path, result, rule in asked:
         cell = _cell(scenario, result)

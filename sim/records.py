@@ -249,9 +249,18 @@ class Condition:
     path: tuple[str | int, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sensitivity:
+    """`[sensitivity]`: the indices asked for. `targets` are results; every contrast is a target too."""
+
+    scale: Literal["log", "raw"] = "log"
+    shapley: bool = False
+    targets: tuple[Result, ...] = ()
+
+
 _LAYOUT = """
 corridor is_group period days form quantile moment parameter name unit basis source grade evidence_form quantity uniform chain draw
-contrast claim growth end part reading input_group ci_bound scenario case
+contrast claim growth end part reading input_group target ci_bound scenario case
 ratio ratio_mcse tipping_factor days_ratio probability probability_mcse lower_bound upper_bound hits n_draws rerun text
 seized_rate_ratio seized_rate_increase detection_tipping_ratio detection_tipping_ratio_mcse loads_ratio loads_ratio_mcse mean_load_ratio
 mean_load_ratio_mcse seized_log_growth flow_log_growth flow_log_growth_mcse undefined_loads_share quoted quoted_ratio
@@ -310,6 +319,7 @@ class Scenario:
     claims: tuple[Claim, ...] = ()
     conditions: tuple[Condition, ...] = ()
     growths: tuple[Growth, ...] = ()
+    sensitivity: Sensitivity | None = None
     document: dict[str, Any] = field(hash=False)
     warnings: tuple[str, ...] = ()
     sweeps: tuple[Sweep, ...] = ()

@@ -23,6 +23,7 @@ from typing import Any, Literal, TypeVar, overload
 import numpy as np
 import xarray as xr
 
+from . import sensitivity
 from .conditioned import conditioned_groups, log_weights, refused
 from .dependence import ParameterDraw
 from .engines import Executor
@@ -225,6 +226,8 @@ def _outcomes(
                     named = [replace(problem, came=f"{_name(scenario, number)}: {problem.came}") for problem in error.problems]
                     raise type(error)(named) from error
                 outcome = replace(outcome, growth=in_draws(model, outcome))
+                if case.sensitivity is not None:
+                    outcome = _with_sensitivity(model, outcome, threads)
                 about = model.parameter_draws, model.seized_gross_kg
                 resumed, damaged = outcome.resumed, damaged + outcome.damaged
                 if store is not None:
@@ -239,6 +242,15 @@ def _outcomes(
                 resumed=resumed,
                 damaged=damaged,
             )
+
+
+def _with_sensitivity(model: Model, run: Run, threads: int | None) -> Run:
+    """Return a run with the indices that its scenario asks for."""
+    case = model.scenario
+    points = run.draws // run.replicates
+    made = Plan(sampler=case.sampler, seed=case.seed, draws_asked=run.draws_asked, replicates=run.replicates, points=points)
+    assert case.sensitivity is not None
+    return replace(run, sensitivity=sensitivity.of_run(model, made, case.sensitivity, threads))
 
 
 def _case_folder(partials: Path, number: int) -> Path:
@@ -367,6 +379,7 @@ def tree_of(scenario: Scenario, outcomes: Sequence[Outcome], created_at: datetim
         "evidence": _evidence(outcomes, table, labels),
         **_contrasts_and_claims(scenario, outcomes, table, labels),
         **growth_group([(each.scenario, each.run, each.seized_gross_kg) for each in outcomes], table.stack, table.sweeps, labels),
+        **_sensitivity(scenario, runs, table, labels),
         "diagnostics": _diagnostics(runs, [quantity for quantity, share in worst.items() if share > 0.0], table, labels),
         **conditioned_groups(scenario, runs, exact, {**labels, **_about_questions(table)}, table.stack, table.sweeps),
     }
@@ -443,6 +456,7 @@ class _Table:
             "contrast": [[contrast.id for contrast in case.contrasts] for case in cases],
             "claim": [[claim.id for claim in case.claims] for case in cases],
             "growth": [[growth.id for growth in case.growths] for case in cases],
+            **{kind: [outcome.run.sensitivity.get(f"{kind}s", ()) for outcome in outcomes] for kind in ("target", "input_group")},
             "chain": [range(chains) for chains, _ in kept],
             "draw": [range(draws) for _, draws in kept],
         }
@@ -620,6 +634,20 @@ def _contrasts_and_claims(
         variables["text"] = (("claim",), texts, {"units": "1", "long_name": "what is claimed"})
         groups["claims"] = one_group(variables, own, "claims about contrasts")
     return groups
+
+
+def _sensitivity(scenario: Scenario, runs: Sequence[Run], table: _Table, labels: Mapping[str, Coordinate]) -> dict[str, xr.Dataset]:
+    """Return the group /sensitivity where the scenario has its table."""
+    if scenario.sensitivity is None:
+        return {}
+    found = sensitivity.variables(table.sweeps, table.stack, [run.sensitivity for run in runs], scenario.sensitivity.scale)
+    own: dict[str, Coordinate] = {
+        **labels,
+        "target": ("target", table.labels["target"], {"long_name": "contrast by its id, or quantity, corridor, period and form"}),
+        "input_group": ("input_group", table.labels["input_group"], {"long_name": "inputs that are independent of all others"}),
+        "claim": ("claim", table.labels["claim"], {"long_name": "id of the claim"}),
+    }
+    return {"sensitivity": one_group(found, own, "which inputs the answers hang on")}
 
 
 def _evidence_of(outcome: Outcome) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

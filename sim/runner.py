@@ -617,6 +617,7 @@ class Run:
     claims                        what `judge` returns, (m,) each; m = claims
     conditioned                   what `Conditioned.judged` returns; empty where nothing is conditioned
     growth                        what `growth.in_draws` returns; added by its caller
+    sensitivity                   what `sensitivity.of_run` returns; empty where it is not asked for
     uniforms                      name of each uniform -> its Sobol' dimension, -1 where it comes from the Philox stream of that name
     tolerance_reached             largest standard error of a quantile that a tolerance is about, relative; None where none was asked for
     resumed, damaged              draws that were there from an earlier run; partials that had to be deleted
@@ -639,6 +640,7 @@ class Run:
     claims: Mapping[str, np.ndarray] = field(default_factory=dict)
     conditioned: Mapping[str, Any] = field(default_factory=dict)
     growth: Mapping[str, np.ndarray] = field(default_factory=dict)
+    sensitivity: Mapping[str, Any] = field(default_factory=dict)
     uniforms: Mapping[str, int] = field(default_factory=dict)
     seconds: float
     tolerance_reached: float | None = None

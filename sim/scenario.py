@@ -42,6 +42,7 @@ from .records import (
     Parameter,
     Result,
     Scenario,
+    Sensitivity,
     Sweep,
 )
 from .schema import (
@@ -59,6 +60,7 @@ from .schema import (
     ResultTable,
     RunTable,
     ScenarioFile,
+    SensitivityTable,
     Source,
     SourcesTable,
     as_far,
@@ -477,6 +479,32 @@ def _claim(block: ClaimBlock, raw: Mapping[str, Any], path: KeyPath, known: Sequ
     return Claim(id=block.id, text=block.text, contrast=block.contrast, above=block.above, below=block.below, between=between, path=path)
 
 
+def _sensitivity(table: SensitivityTable, groups: Mapping[str, list[str]], in_use: _InUse, problems: list[Problem]) -> Sensitivity | None:
+    """Return the record of the table, or None after adding each label that is not in use; whether there is evidence is not asked here."""
+    n_before = len(problems)
+    if table.target is None:
+        places, periods = groups or in_use.labels["corridor"], in_use.labels["period"]
+        here = {(corridor, row.period) for row in in_use.rows for corridor in places if row.corridor in groups.get(corridor, [corridor])}
+        targets = [
+            Result(quantity="flow_pure_kg", corridor=corridor, period=period, form="all")
+            for corridor in places
+            for period in periods
+            if (corridor, period) in here
+        ]
+        return Sensitivity(scale=table.scale, shapley=table.shapley, targets=tuple(targets))
+    named: dict[Result, int] = {}
+    for number, one in enumerate(table.target, start=1):
+        for kind in ("corridor", "period"):
+            known = (*in_use.labels[kind], *(groups if kind == "corridor" else ()))
+            if getattr(one, kind) not in known:
+                problems.append(in_use.missing(getattr(one, kind), known, kind, ("sensitivity", "target", number, kind)))
+        result = Result(**one.model_dump())
+        if named.setdefault(result, number) < number:
+            came = f"this is target {named[result]} too"
+            problems.append(Problem(path=("sensitivity", "target", number), came=came, allowed="targets differ", advice="Delete one"))
+    return None if len(problems) > n_before else Sensitivity(scale=table.scale, shapley=table.shapley, targets=tuple(named))
+
+
 def _blocks(document: Mapping[str, Any], kind: str, problems: list[Problem]) -> list[tuple[KeyPath, Any]]:
     """Return the raw blocks of one kind with their key paths, after adding a problem for each id that stands twice."""
     blocks = document.get(kind, [])
@@ -757,6 +785,10 @@ def _draft(document: Mapping[str, Any], file: TomlFile, folder: Path, once: _Onc
             unknown = bound.result is not None and _unknown_labels(bound.result, (*path, "result"), groups, in_use, problems)
             condition = read_condition(bound, path, resting, problems)
             conditions += [condition] if condition is not None and not unknown else []
+    sensitivity = None
+    if "sensitivity" in document:
+        described[("sensitivity",)] = asked = table(SensitivityTable, "sensitivity")
+        sensitivity = _sensitivity(asked, groups, in_use, problems) if asked is not None and in_use is not None else None
     if len(problems) > n_before or heading is None or run is None or model is None or in_use is None:
         problems += _unknown_names(document, problems[n_before:])
         if run is not None and run.draws is not None and run.keep_draws is not None:
@@ -779,6 +811,7 @@ def _draft(document: Mapping[str, Any], file: TomlFile, folder: Path, once: _Onc
         claims=(*claims, *(growth.decrease for growth in growths)),
         growths=tuple(growths),
         conditions=tuple(conditions),
+        sensitivity=sensitivity,
         document={},
     )
     problems += _check_run(run, len(scenario.places), len(periods))
@@ -952,7 +985,7 @@ def _document(scenario: Scenario, draft: _Draft, swept: Sequence[Swept], raw: Ma
         given = {"value": link.value, "matrix": link.matrix and [list(row) for row in link.matrix], "copula": link.copula, "df": link.df}
         given["note"] = described[link.path].note
         correlations.append({"id": link.id, "between": list(link.between)} | {key: item for key, item in given.items() if item is not None})
-    answers = {
+    answers: dict[str, Any] = {
         kind: [described[path].model_dump(exclude_none=True) for path in paths]
         for kind, blocks in (
             ("contrast", scenario.contrasts),
@@ -962,6 +995,8 @@ def _document(scenario: Scenario, draft: _Draft, swept: Sequence[Swept], raw: Ma
         )
         if (paths := [block.path for block in blocks if block.path[0] == kind])
     }
+    if scenario.sensitivity is not None:
+        answers["sensitivity"] = described[("sensitivity",)].model_dump(exclude_none=True)
     used = {described[block.path].source for block in scenario.parameters} | {row.source for row in scenario.rows}
     used |= {condition.source for condition in scenario.conditions if condition.source is not None}
     return {

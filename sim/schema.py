@@ -428,6 +428,17 @@ class ConditionBlock(_Table):
     note: Text | None = Field(None, description="why; stays in the resolved scenario")
 
 
+class SensitivityTable(_Table):
+    """`[sensitivity]`: which inputs the contrasts, the claims and some results hang on; asked for by this table, even an empty one."""
+
+    scale: Literal["log", "raw"] = Field("log", description="of whose variance an index is a share: of the log of a target, or of itself")
+    shapley: bool = Field(False, description="Shapley effects of groups of inputs too, which takes about as long as the run")
+    target: list[ResultTable] | None = Field(
+        None, description="results, besides all contrasts; if omitted, flow_pure_kg of every group, or corridor where there is no group"
+    )
+    note: Text | None = Field(None, description="why; stays in the resolved scenario")
+
+
 def _swept(raw: Any) -> list[Any]:
     if not isinstance(raw, list) or not raw:
         raise _wrong(shown(raw), "values is a list of at least one value", "Write values = [0.0, 0.5]")
@@ -476,6 +487,7 @@ class ScenarioFile(Heading):
     claim: list[ClaimBlock] = Field(default_factory=list, description="what is claimed")
     condition: list[ConditionBlock] = Field(default_factory=list, description="what else is known of results")
     growth: list[GrowthBlock] = Field(default_factory=list, description="what is compared over two periods")
+    sensitivity: SensitivityTable | None = Field(None, description="which inputs the answers hang on")
     sweep: list[SweepBlock] = Field(default_factory=list, description="what is varied")
 
 
@@ -634,6 +646,6 @@ def _fields(model: type[BaseModel], path: Sequence[str | int], table: Any) -> di
         model = KINDS.get(str(table.get("kind")) if isinstance(table, dict) else "", model)
     elif model is SourcesTable or (model is EvidenceTable and len(path) > 1):
         model = Source
-    elif model in (ContrastBlock, ConditionBlock) and len(path) > 1:
+    elif model in (ContrastBlock, ConditionBlock, SensitivityTable) and len(path) > 1:
         model = ResultTable
     return model.model_fields

@@ -1,0 +1,405 @@
+"""Which input each answer hangs on: indices from the draws of a run, Shapley effects from reruns that redraw some of its uniforms.
+
+Nothing is added to what a block of draws does: the first points of every replicate are drawn again, to the same bits, by whoever asked
+for the run. So no number depends on threads, engines or what was resumed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from scipy.sparse import csgraph
+
+from . import distributions, indices
+from .indices import Array
+from .kernels import border, streams
+from .model import Model
+from .records import ALL_QUANTITIES, RESULT_FORMS, Sensitivity
+from .runner import Block, BorderEngine, Engine, Plan, sobol_dimensions
+from .tree import Variable
+
+POINTS = 4_096  # of a replicate that indices are computed from, 65,536 to 131,072 draws in all: an error of .001 or so
+BATCHES = 16  # that plain draws are cut into; replicates of a rerun
+MOST_GROUPS = 8  # of inputs: 2^8 reruns
+_LEAST_POINTS, _MOST_POINTS = 64, 4_096  # of a replicate of a rerun
+_REST = "rest"
+
+INPUT_GROUPS: Mapping[str, tuple[str, ...]] = {
+    "detection": ("detection_rate",),
+    "purity": ("powder_purity", "pill_fentanyl", "pill_mass", "purity_mass_weighting"),
+    "form": ("pill_share", "pill-share-seized", "pill-share-missed"),
+    "counts": ("count-gamma", "count-poisson", "events", "copies"),
+    "sizes": ("load_log_sd", "load_shape", "load_median", "missed_size_ratio", "missed-sum", "seized-sum"),
+    "purity spread": (
+        "purity_cv",
+        "powder-purity-seized",
+        "powder-purity-missed",
+        "pill-purity-seized",
+        "pill-purity-missed",
+    ),
+}
+"""Groups of inputs: what they hold, parameters by name and other uniforms by the last part of theirs. Whatever is not here is "rest"."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What the draws say. x = inputs, t = targets, m = claims, g = groups of inputs.
+
+    first_order (x, t), evppi (x, m), shapley (g, t), each with its error; no group where Shapley effects were not asked for
+    notes    (t,) why a target has no index, "" where it has
+    """
+
+    first_order: indices.Estimate
+    evppi: indices.Estimate
+    shapley: indices.Estimate
+    notes: tuple[str, ...]
+
+
+Answers = Callable[[Array], tuple[Array, Array]]
+"""From what an engine stored, (S, d), to targets (t, d) and claims (m, d): 1 true, 0 false, NaN undefined."""
+
+
+def find(
+    engine: Engine,
+    run_plan: Plan,
+    laws: Sequence[distributions.Law],
+    answers: Answers,
+    *,
+    scale: str,
+    groups: Sequence[np.ndarray] = (),
+    rerun: Callable[[int], Engine] | Engine | None = None,
+    refused: Mapping[int, str] | None = None,
+    threads: int | None = None,
+) -> Found:
+    """Compute indices from the first points of a run.
+
+    laws       of the inputs: the first rows of what `engine.store` returns
+    scale      "log" or "raw": of the targets
+    groups     (s,) boolean each: the uniform slots of a group of inputs that depends on no other. None: no Shapley effects
+    rerun      the engine for those; default `engine`. Or a function of a subset of groups: the engine whose other groups, redrawn, come
+               from their law given those of the subset
+    refused    targets that have no index, with the reason
+    threads    default: all processors
+    """
+    draws = _Draws(engine, run_plan)
+    per_batch = min(POINTS, run_plan.points) if run_plan.replicates > 1 else max(min(POINTS, run_plan.points // BATCHES), 1)
+    n_bins = min(indices.BINS, 1 << max(per_batch.bit_length() - 2, 1))
+    probabilities = indices.bin_edges(n_bins, per_batch * max(run_plan.replicates, BATCHES))
+    edges = np.array([_edges(law, probabilities) for law in laws]).reshape(len(laws), n_bins - 1)
+    sources = range(run_plan.replicates)
+    points = per_batch if run_plan.replicates > 1 else per_batch * BATCHES
+
+    def first(replicate: int) -> tuple[np.ndarray, Array, Array]:
+        stored, inputs = engine.store(Block(draws.of(replicate), 0, points))
+        return indices.sort_into_bins(edges, inputs[: len(laws)]), *answers(stored)
+
+    with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
+        come = list(pool.map(first, sources))
+        place, targets, claims = (_batches([each[k] for each in come], len(come) > 1) for k in range(3))
+        notes = _unfit(targets, scale, refused or {})
+        bad = np.array([bool(note) for note in notes], dtype=bool)
+        targets[:, bad] = np.nan
+        if scale == "log":
+            np.log(targets, out=targets)
+        good = ~np.isnan(targets)
+        centre = np.sum(targets, axis=(0, 2), where=good) / np.maximum(good.sum(axis=(0, 2)), 1)
+        targets -= centre[:, None]
+        mean_square = np.sum(targets**2, axis=2, where=good) / np.maximum(good.sum(axis=2), 1)
+        found = list(pool.map(lambda p: indices.first_order(*indices.binned(place[:, p], targets, n_bins), mean_square), range(len(laws))))
+        coarse = max(n_bins // indices.CLAIM_BINS, 1)
+        claimed = list(
+            pool.map(lambda p: indices.evppi(*indices.binned(place[:, p] // coarse, claims, n_bins // coarse)), range(len(laws)))
+        )
+        answered = _reruns(rerun or engine, run_plan, groups, answers, scale, centre, bad, pool) if groups else np.zeros((2, 1, len(bad)))
+    effects = indices.shapley(answered)
+    return Found(
+        first_order=_stacked(found, bad.size, bad),
+        evppi=_stacked(claimed, claims.shape[1], np.zeros(claims.shape[1], bool)),
+        shapley=_stacked([(value, error) for value, error in zip(*effects, strict=True)], bad.size, bad),
+        notes=notes,
+    )
+
+
+@lru_cache(maxsize=512)
+def _edges(law: distributions.Law, probabilities: tuple[float, ...]) -> Array:
+    return distributions.ppf(law, probabilities)
+
+
+def _stacked(estimates: Sequence[indices.Estimate], n: int, bad: np.ndarray) -> indices.Estimate:
+    """Return estimates (n,) each as two arrays (x, n); NaN for targets without an index."""
+    value, error = (np.array([each[k] for each in estimates]).reshape(len(estimates), n) for k in range(2))
+    return np.where(bad, np.nan, value), np.where(bad, np.nan, error)
+
+
+def _batches(each: Sequence[np.ndarray], replicates: bool) -> np.ndarray:
+    """Return draws (n, d) of every replicate as (R, n, d); those of the one replicate of plain draws in BATCHES parts."""
+    if replicates:
+        return np.stack(each)
+    parts = min(BATCHES, each[0].shape[1])
+    return np.ascontiguousarray(np.moveaxis(each[0].reshape(len(each[0]), parts, each[0].shape[1] // parts), 1, 0))
+
+
+def _unfit(targets: Array, scale: str, refused: Mapping[int, str]) -> tuple[str, ...]:
+    """Return for every target (R, t, d) why it has no index, or ""."""
+    notes = []
+    for t in range(targets.shape[1]):
+        draws = targets[:, t]
+        note = refused.get(t, "")
+        if not note and np.isinf(draws).any():
+            note = "it is infinite in some draws"
+        elif not note and np.isnan(draws).all():
+            note = "it is undefined in every draw"
+        elif not note and np.nanmin(draws) == np.nanmax(draws):
+            note = "it is the same in every draw"
+        elif not note and scale == "log" and np.nanmin(draws) <= 0.0:
+            note = "it is 0 in some draws, and has no log there"
+        notes.append(note)
+    return tuple(notes)
+
+
+class _Draws:
+    """The uniforms of a run, to the bit, and beside them others for what is redrawn: Sobol' dimensions and streams of their own."""
+
+    def __init__(self, engine: Engine, run_plan: Plan) -> None:
+        self._seed = np.uint64(run_plan.seed)
+        self._dimension = sobol_dimensions(run_plan, len(engine.slot_names), engine.n_point_slots)
+        self._n = int(np.count_nonzero(self._dimension >= 0))
+        own, other = ([streams.stream_id(f"{name}{suffix}") for name in engine.slot_names] for suffix in ("", "|redrawn"))
+        self._own, self._other = np.array(own, dtype=np.uint64), np.array(other, dtype=np.uint64)
+        doubled = 2 * self._n if 2 * self._n <= streams.MAX_DIMENSIONS else self._n
+        self._directions = streams.sobol_directions(doubled)
+        self._redrawn = np.where((self._dimension >= 0) & (doubled > self._n), self._dimension + self._n, -1)
+
+    def of(self, replicate: int, redrawn: np.ndarray | None = None) -> border.Source:
+        """Return the uniforms of a replicate, the slots `redrawn` (s,) from elsewhere."""
+        directions, shift = streams.sobol_scrambles(self._seed, replicate, self._directions)
+        other = np.zeros(self._own.size, bool) if redrawn is None else redrawn
+        return border.Source(
+            seed=self._seed,
+            replicate=replicate,
+            directions=directions,
+            shift=shift,
+            dimension=np.where(other, self._redrawn, self._dimension),
+            stream=np.where(other, self._other, self._own),
+        )
+
+
+def _reruns(
+    rerun: Callable[[int], Engine] | Engine,
+    run_plan: Plan,
+    groups: Sequence[np.ndarray],
+    answers: Answers,
+    scale: str,
+    centre: Array,
+    bad: np.ndarray,
+    pool: ThreadPoolExecutor,
+) -> Array:
+    """Return the mean products of answers that share a subset of groups, (R, 2^g, t), from about as many draws as the run has."""
+    replicates = max(run_plan.replicates, BATCHES)
+    room = max(run_plan.draws // (replicates << len(groups)), 1)
+    points = min(max(1 << (room.bit_length() - 1), _LEAST_POINTS), _MOST_POINTS)
+    subsets = range(1 << len(groups))
+    draws = _Draws(rerun(0) if callable(rerun) else rerun, run_plan)
+
+    def answer(engine: Engine, source: border.Source) -> Array:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            targets = np.where(bad[:, None], 1.0, answers(engine.store(Block(source, 0, points))[0])[0])
+            centred: Array = (np.log(targets) if scale == "log" else targets) - centre[:, None]
+        return centred
+
+    def one(replicate: int) -> Array:
+        kept = draws.of(replicate)
+        redrawn = []
+        for subset in subsets:
+            others = np.ones(kept.stream.size, bool)
+            for k, slots in enumerate(groups):
+                if subset >> k & 1:
+                    others &= ~slots
+            redrawn.append(draws.of(replicate, others))
+        if not callable(rerun):
+            return indices.products(np.stack([answer(rerun, source) for source in redrawn]))
+        pairs = ((answer(rerun(subset), kept), answer(rerun(subset), redrawn[subset])) for subset in subsets)
+        return np.stack([(first * second).mean(axis=1) for first, second in pairs])
+
+    return np.stack(list(pool.map(one, range(replicates))))
+
+
+# --- the border model -----------------------------------------------------------------------------------------------------------------
+
+
+def target_names(model: Model, asked: Sensitivity) -> tuple[str, ...]:
+    """Return the labels of targets: ids of contrasts, then results as "quantity corridor period form"."""
+    results = (f"{one.quantity} {one.corridor} {one.period} {one.form}" for one in asked.targets)
+    return (*(contrast.id for contrast in model.scenario.contrasts), *results)
+
+
+def of_run(model: Model, run_plan: Plan, asked: Sensitivity, threads: int | None = None) -> dict[str, Any]:
+    """Return the indices of a run of the border model: arrays, and the labels `targets` and `input_groups` and `notes` of their axes.
+
+    A target on the raw scale whose variance has no error (tail index 4 or less) is refused.
+
+    Source: method.md section 7.
+    """
+    scenario = model.scenario
+    places = [place for place, _ in scenario.places]
+    cells = [
+        (
+            places.index(one.corridor),
+            scenario.periods.index(one.period),
+            RESULT_FORMS.index(one.form),
+            list(ALL_QUANTITIES).index(one.quantity),
+        )
+        for one in asked.targets
+    ]
+    summary = np.array([model.summary[cell] for cell in cells], dtype=np.int64)
+    before = model.contrasts.row.size
+    needed = np.union1d(summary[summary >= 0], np.flatnonzero(model.contrasts.row >= 0))
+    number = np.full(before, -1)
+    number[needed] = np.arange(needed.size)
+    index = np.where(model.strata.index >= 0, number[np.maximum(model.strata.index, 0)], -1)
+    n_contrasts = len(scenario.contrasts)
+    small = replace(
+        model,
+        strata=model.strata._replace(index=index),
+        contrasts=model.contrasts._replace(row=model.contrasts.row[needed]),
+        n_summaries=needed.size + n_contrasts,
+    )
+    # The scores of a stratum are reflected so that the first one counts most; unreflected ones have the same law, and a slot each.
+    unreflected = replace(small, strata=small.strata._replace(reflection=np.zeros_like(small.strata.reflection)))
+    rows = np.concatenate([needed.size + np.arange(n_contrasts), np.where(summary >= 0, number[np.maximum(summary, 0)], -1)]).astype(int)
+    contrasts = model.contrasts
+
+    def answers(stored: Array) -> tuple[Array, Array]:
+        targets = np.where(rows[:, None] >= 0, stored[rows], 0.0)
+        ratio = stored[needed.size + contrasts.claim_contrast]
+        true = (contrasts.claim_low[:, None] <= ratio) & (ratio <= contrasts.claim_high[:, None])
+        return targets, np.where(np.isnan(ratio), np.nan, true)
+
+    refused = {}
+    if asked.scale == "raw":
+        ends = [[_place(places, scenario.periods, contrast.numerator)] for contrast in scenario.contrasts] + [[cell] for cell in cells]
+        for t, (cell,) in enumerate(ends):
+            if model.tail_index[cell] <= 4.0:
+                refused[t] = f'its variance would not settle ({model.reasons[model.reason[cell]]}); scale = "log" does without'
+    groups = input_groups(model) if asked.shapley else {}
+    found = find(
+        BorderEngine(small),
+        run_plan,
+        [draw.block.law for draw in model.parameter_draws],
+        answers,
+        scale=asked.scale,
+        groups=list(groups.values()),
+        rerun=BorderEngine(unreflected),
+        refused=refused,
+        threads=threads,
+    )
+    given = {"first_order": found.first_order, "evppi": found.evppi, "shapley": found.shapley}
+    names = target_names(model, asked)
+    return {
+        **{name: value for name, (value, _) in given.items()},
+        **{f"{name}_mcse": error for name, (_, error) in given.items()},
+        "targets": names,
+        "input_groups": tuple(groups),
+        "notes": {name: note for name, note in zip(names, found.notes, strict=True) if note},
+    }
+
+
+def _place(places: Sequence[str], periods: Sequence[str], one: Any) -> tuple[int, int, int, int]:
+    return places.index(one.corridor), periods.index(one.period), RESULT_FORMS.index(one.form), list(ALL_QUANTITIES).index(one.quantity)
+
+
+def input_groups(model: Model) -> dict[str, np.ndarray]:
+    """Return the uniform slots (s,) of every group of inputs that has some; groups that a correlation links are one, "a + b"."""
+    group_of = {member: group for group, members in INPUT_GROUPS.items() for member in members}
+    of_slot = [group_of.get(name.rpartition("|")[2].rstrip("0123456789").rstrip("-"), _REST) for name in model.slot_names]
+    inputs = model.inputs
+    linked: list[set[str]] = []
+    for p, draw in enumerate(model.parameter_draws):
+        if inputs.slot[p] >= 0:
+            of_slot[inputs.slot[p]] = group_of.get(draw.block.name, _REST)
+    for k, chi_slot in enumerate(inputs.chi_slot):
+        members = inputs.member[inputs.member_start[k] : inputs.member_start[k + 1]]
+        linked.append({of_slot[inputs.slot[p]] for p in members})
+        if chi_slot >= 0:
+            of_slot[chi_slot] = of_slot[inputs.slot[members[0]]]
+    used = _used(model)
+    names = [name for name in (*INPUT_GROUPS, _REST) if any(of_slot[slot] == name for slot in used)]
+    joined = np.eye(len(names), dtype=bool)
+    for together in linked:
+        places = [names.index(name) for name in together]
+        joined[np.ix_(places, places)] = True
+    n_groups, label = csgraph.connected_components(joined)
+    groups = {}
+    for k in range(n_groups):
+        members_of = [name for name, at in zip(names, label, strict=True) if at == k]
+        groups[" + ".join(members_of)] = np.array([name in members_of for name in of_slot])
+    return groups
+
+
+def _used(model: Model) -> set[int]:
+    """Return the slots that this model reads; the cases of a sweep share the names of all."""
+    strata, inputs = model.strata, model.inputs
+    arrays = (
+        inputs.slot, inputs.chi_slot, strata.slot, strata.unknown_slot, strata.row_half_slot, strata.row_copy_slot, strata.term_slot
+    )  # fmt: skip
+    return {int(slot) for array in arrays for slot in array.ravel() if slot >= 0}
+
+
+def variables(
+    sweeps: tuple[str, ...], stack: Callable[[Sequence[Array], Sequence[str]], Array], each: Sequence[Mapping[str, Any]], scale: str
+) -> dict[str, Variable]:
+    """Return the variables of the group /sensitivity from those of every case; `stack` puts cases together."""
+    about = {
+        "first_order": (("parameter", "target"), "share of the variance that knowing the parameter alone would take away"),
+        "evppi": (("parameter", "claim"), "by how much knowing the parameter would raise the chance to be right on the claim"),
+        "shapley": (("input_group", "target"), "Shapley effect: share of the variance that is due to a group of inputs"),
+    }
+    notes = dict(pair for one in each for pair in one["notes"].items())
+    of_notes = {"note": "; ".join(f"{target}: {note}" for target, note in notes.items())} if notes else {}
+    found: dict[str, Variable] = {}
+    for name, (dimensions, text) in about.items():
+        if all(one[name].size == 0 for one in each):
+            continue
+        attributes = {"units": "1"} if name == "evppi" else {"units": "1", "scale": scale, **of_notes}
+        of_error = {"units": "1", "long_name": f"Monte Carlo standard error: {text}"}
+        found[name] = ((*sweeps, *dimensions), stack([one[name] for one in each], dimensions), {**attributes, "long_name": text})
+        found[f"{name}_mcse"] = ((*sweeps, *dimensions), stack([one[f"{name}_mcse"] for one in each], dimensions), of_error)
+    return found
+
+
+def in_words(group: xr.Dataset, sweeps: Sequence[str], number: Callable[[float, float], str]) -> list[str]:
+    """Return a sentence for each contrast or result, and for each claim: the three inputs it hangs on most, each with its error.
+
+    group     /sensitivity of a result;  sweeps  its first dimensions
+    number    writes a number with no more digits than its error carries
+
+    An index that is not three errors above 0 is not named.
+    """
+    texts = []
+    ways = (("shapley", "input_group", "target"), ("first_order", "parameter", "target"), ("evppi", "parameter", "claim"))
+    for name, inputs, of in (way for way in ways if way[0] in group):
+        value = group[name].transpose(*sweeps, of, inputs)
+        error = group[f"{name}_mcse"].transpose(*sweeps, of, inputs)
+        labels = group[inputs].to_numpy().tolist()
+        for place in np.ndindex(*value.shape[:-1]):
+            here, errors = value.to_numpy()[place], error.to_numpy()[place]
+            order = [k for k in np.argsort(-np.nan_to_num(here), kind="stable") if here[k] > 3.0 * errors[k]][:3]
+            at = ", ".join(f"{sweep} = {group[sweep].to_numpy()[i]}" for sweep, i in zip(sweeps, place, strict=False))
+            what = f"{at}: {group[of].to_numpy()[place[-1]]}" if at else str(group[of].to_numpy()[place[-1]])
+            named = [f"{labels[k]} {number(here[k], errors[k])} (error {errors[k]:.1g})" for k in order]
+            if not named and not np.isnan(here).all() and name == "evppi":
+                texts.append(f"{what}: knowing no single input would change what to say of it.")
+            elif named and name == "evppi":
+                texts.append(f"{what}: knowing one input exactly would raise the chance to be right by: {'; '.join(named)}.")
+            elif named:
+                of_what = "groups of inputs (Shapley effects)" if name == "shapley" else "single inputs (first order)"
+                scale = "of its log" if group[name].attrs["scale"] == "log" else "of it"
+                texts.append(f"{what}: shares of the variance {scale}, {of_what}: {'; '.join(named)}.")
+    return texts
