@@ -579,3 +579,18 @@ def weighted_lane_sums(draws, whole, centre, work=None):
     """Return the two weighted sums, exactly rounded."""
     finite = [(int(w), v - centre) for v, w in zip(draws.tolist(), whole.tolist(), strict=True) if w > 0 and abs(v - centre) < math.inf]
     return math.fsum(w * v for w, v in finite), math.fsum(w * v * v for w, v in finite)
+
+
+# bins
+
+
+def place_in_bins(edges, draws, place):
+    place[:] = np.searchsorted(edges, draws, side="right")
+
+
+def add_to_bins(place, targets, counts, sums):
+    for t, draws in enumerate(targets):
+        for b in range(counts.shape[1]):
+            there = draws[(place == b) & ~np.isnan(draws)]
+            counts[t, b] += there.size
+            sums[t, b] += math.fsum(there)
