@@ -432,7 +432,7 @@ class SensitivityTable(_Table):
     """`[sensitivity]`: which inputs the contrasts, the claims and some results hang on; asked for by this table, even an empty one."""
 
     scale: Literal["log", "raw"] = Field("log", description="of whose variance an index is a share: of the log of a target, or of itself")
-    shapley: bool = Field(False, description="Shapley effects of groups of inputs too, which takes about as long as the run")
+    shapley: bool = Field(False, description="Shapley effects of groups of inputs too, from about as many draws again")
     target: list[ResultTable] | None = Field(
         None, description="results, besides all contrasts; if omitted, flow_pure_kg of every group, or corridor where there is no group"
     )
