@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 DONE, RUN_FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 ABSENT = "–"
+ALL = "all"  # cases of the sweeps, where a row reads the same in each
 MOST_ROWS = 60  # of a printed table of cases
 MOST_DIGITS = 4  # significant ones; what is known better is in the file
 FRACTIONS = ("purity", "interdiction_rate")  # shown in percent, in print alone
@@ -614,7 +615,7 @@ def _some(labels: Sequence[object]) -> str:
 
 
 def _print_warnings(scenario: Scenario) -> None:
-    for warning in scenario.warnings:
+    for warning in _together(scenario.warnings):
         click.echo(f"Note: {warning}", err=True)
 
 
@@ -811,9 +812,28 @@ def _label(label: object) -> str:
     return f"{label:.6g}" if isinstance(label, float) else str(label)
 
 
-def _some_rows(header: Sequence[str], rows: Sequence[Sequence[str]], n_sweeps: int, terminal: bool) -> str:
-    """Return a table of at most MOST_ROWS rows where cases make it longer; the labels and columns before the numbers are set left."""
+def _alike(rows: Sequence[tuple[str, ...]], n_sweeps: int) -> list[tuple[str, ...]]:
+    """Return the rows of all cases, those first that read the same in every case, once: a sweep moves few of the answers of a scenario.
+
+    >>> _alike([("0", "a", "1"), ("0", "b", "2"), ("1", "a", "1"), ("1", "b", "3")], 1)
+    [('all', 'a', '1'), ('0', 'b', '2'), ('1', 'b', '3')]
+    """
+    n_cases = len(dict.fromkeys(row[:n_sweeps] for row in rows))
+    if n_cases < 2:
+        return list(rows)
+    in_case = len(rows) // n_cases
+    same = [len({row[n_sweeps:] for row in rows[i::in_case]}) == 1 for i in range(in_case)]
+    once = [(*[ALL] * n_sweeps, *row[n_sweeps:]) for row, alike in zip(rows[:in_case], same, strict=True) if alike]
+    return once + [row for i, row in enumerate(rows) if not same[i % in_case]]
+
+
+def _some_rows(header: Sequence[str], rows: Sequence[tuple[str, ...]], n_sweeps: int, terminal: bool) -> str:
+    """Return a table without the rows that have no evidence, of at most MOST_ROWS rows where cases make it longer.
+
+    The labels and columns before the numbers are set left.
+    """
     numbers = range(n_sweeps + 2, len(header))
+    rows = [row for row in _alike(rows, n_sweeps) if set(row[n_sweeps + 2 :]) != {ABSENT}]
     table = _render(header, rows[:MOST_ROWS] if n_sweeps else rows, numbers=numbers, terminal=terminal)
     if n_sweeps and len(rows) > MOST_ROWS:
         table += f"\n\nThe first {MOST_ROWS} of {len(rows):,} rows; the others are in the result."
@@ -879,6 +899,8 @@ def _contrasts(tree: xr.DataTree, prob: float, terminal: bool) -> list[str]:
         rows.append((*place, format_number(median, mcse), shown, level))
     header = (*_sweeps(tree), "contrast", "ratio", f"{100 * prob:g} %\ninterval", "tipping\nfactor")
     n_sweeps = len(_sweeps(tree))
+    order = [str(name) for name in group["contrast"].to_series()]
+    rows = sorted(_alike(rows, n_sweeps), key=lambda row: order.index(row[n_sweeps]))  # the cases of one contrast stand together
     table = _render(header, rows[:MOST_ROWS], numbers=range(n_sweeps + 1, len(header)), terminal=terminal)
     more = f"\n\nThe first {MOST_ROWS} of {len(rows):,} rows; the others are in the result." if len(rows) > MOST_ROWS else ""
     return [table + more]
@@ -897,19 +919,21 @@ def _growth(tree: xr.DataTree, prob: float) -> list[str]:
 
 def _claims(tree: xr.DataTree) -> list[str]:
     """Return a sentence for each claim, each as a paragraph: what is claimed, how probable it is, in words and in digits."""
-    import textwrap
-
     if "claims" not in tree.children:
         return []
     group = tree["claims"].to_dataset()
     names = ("probability", "probability_mcse", "lower_bound", "upper_bound", "hits", "n_draws")
     numbers = [group[name].to_numpy().ravel().tolist() for name in names]
     texts = dict(zip(group["claim"].to_series(), group["text"].to_series(), strict=True))
+    rows = [
+        (*labels, name, claim_in_words(str(texts[name]), *given))
+        for (*labels, name), *given in zip(_cases(tree, "claims", "claim"), *numbers, strict=True)
+    ]
     sentences = []
-    for (*labels, name), *given in zip(_cases(tree, "claims", "claim"), *numbers, strict=True):
-        case = ", ".join(f"{sweep} = {label}" for sweep, label in zip(_sweeps(tree), labels, strict=True))
-        said = claim_in_words(str(texts[name]), *given)
-        sentences.append(textwrap.fill(f"{case}: {said}" if case else said, 100, subsequent_indent="  ", break_on_hyphens=False))
+    order = [str(name) for name in group["claim"].to_series()]
+    for *labels, _, said in sorted(_alike(rows, len(_sweeps(tree))), key=lambda row: order.index(row[-2])):
+        case = ", ".join(f"{sweep} = {label}" for sweep, label in zip(_sweeps(tree), labels, strict=True) if label != ALL)
+        sentences.append(_paragraph(f"{case}: {said}" if case else said))
     if len(sentences) > MOST_ROWS:
         sentences[MOST_ROWS:] = [f"The first {MOST_ROWS} of {len(sentences):,} claims; the others are in the result."]
     return sentences
@@ -1057,8 +1081,6 @@ def _table_of_forms(tree: xr.DataTree, quantity: str, prob: float, *, terminal: 
 
 def _caveats(tree: xr.DataTree) -> list[str]:
     """Return what a reader must know before believing the table, each as a paragraph: judgements, assumptions, cuts, what is missing."""
-    import textwrap
-
     texts = []
     blocks = tree["parameters"].to_dataset()[["name", "basis"]].to_dataframe()
     judged = dict.fromkeys(blocks["name"][blocks["basis"] == "elicited"])
@@ -1066,7 +1088,7 @@ def _caveats(tree: xr.DataTree) -> list[str]:
         texts.append(f"Judged, not measured: {', '.join(judged)}. The intervals are no better than these judgements.")
     document = tomllib.loads(str(tree.attrs["scenario"]))
     texts.append(f"The law of the sizes of loads is assumed: {_load_law(document['model'], document.get('sweep', []))}.")
-    texts += [f"Note: {warning}." for warning in str(tree.attrs.get("warnings", "")).splitlines()]
+    texts += [f"Note: {warning}." for warning in _together(str(tree.attrs.get("warnings", "")).splitlines())]
     for name, share in tree["diagnostics"].data_vars.items():
         if str(name).endswith(("_cut_share", "_limited_share")) and share.max() > 0:
             labels = [str(label) for label in share.stack(cell=share.dims).idxmax("cell").item()]
@@ -1086,9 +1108,36 @@ def _caveats(tree: xr.DataTree) -> list[str]:
     missing = json.loads(str(tree.attrs.get("members_missing", "{}")))
     what = "of the drug " if "potential_pure_kg" in tree["quantiles"].data_vars else ""
     for group, periods in missing.items():
-        lacks = "; ".join(f"{', '.join(members)} in {period}" for period, members in periods.items())
-        texts.append(f"{group} is summed without {lacks}: there is no evidence {what}there.")
-    return [textwrap.fill(text, 100, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False) for text in texts]
+        summed = {period: members for period, members in periods.items() if len(members) < len(document["groups"][group])}
+        if summed:  # a group that lacks all of its members in a period has no sum there
+            lacks = "; ".join(f"{', '.join(members)} in {period}" for period, members in summed.items())
+            texts.append(f"{group} is summed without {lacks}: there is no evidence {what}there.")
+    return [_paragraph(text) for text in texts]
+
+
+def _paragraph(text: str) -> str:
+    """Fold a sentence for the terminal; a number keeps its percent sign."""
+    import textwrap
+
+    bound = text.replace(" %", "\u00a0%")
+    return textwrap.fill(bound, 100, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False).replace("\u00a0%", " %")
+
+
+def _together(warnings: Sequence[str]) -> list[str]:
+    """Say once what several contrasts are warned of in the same words.
+
+    >>> _together(['contrast "a": short', 'b', 'contrast "c": short'])
+    ['contrasts "a", "c": short', 'b']
+    """
+    said: dict[str, list[str]] = {}
+    for warning in warnings:
+        who, _, what = warning.removeprefix("contrast ").partition('": ') if warning.startswith("contrast ") else ("", "", warning)
+        said.setdefault(what, []).append(f'{who}"')
+    together = []
+    for what, names in said.items():
+        who = f"contrast{'s' if len(names) > 1 else ''} {', '.join(names)}: " if names[0] != '"' else ""
+        together.append(f"{who}{what}")
+    return together
 
 
 def _without_moments(tree: xr.DataTree) -> list[str]:

@@ -387,6 +387,23 @@ def test_dry_run_says_what_its_estimate_rests_on(scenario: Path, tmp_path: Path)
     assert "by a pilot here, without what a tolerance adds and a second count of claims" in one_law
 
 
+SAME_AND_MOVED = "".join(
+    f"""
+[[contrast]]
+id = "{name}"
+numerator = {{ quantity = "{name}_gross_kg", corridor = "west", period = "FY2024", form = "all" }}
+denominator = {{ quantity = "{name}_gross_kg", corridor = "west", period = "FY2023", form = "all" }}
+
+[[claim]]
+id = "{name} rose"
+text = "The {name} rose"
+contrast = "{name}"
+above = 1
+"""
+    for name in ("seized", "flow")
+)
+
+
 def test_dry_run_of_sweeps_counts_cases_and_blocks_and_estimates_the_time(scenario: Path, tmp_path: Path) -> None:
     scenario.write_text(scenario.read_text(encoding="utf-8") + SWEEP, encoding="utf-8")
     common = ("run", scenario, "--results", tmp_path / "results", "--draws", "64", "--threads", "1")
@@ -414,6 +431,25 @@ def test_a_long_table_of_cases_is_cut(scenario: Path, tmp_path: Path, monkeypatc
     scenario.write_text(scenario.read_text(encoding="utf-8") + SWEEP, encoding="utf-8")
     outcome = sim("run", scenario, "--results", tmp_path / "results", "--draws", "16", "--threads", "1")
     assert "The first 5 of 24 rows" in outcome.stderr
+
+
+def test_what_no_case_moves_is_shown_once(scenario: Path, tmp_path: Path) -> None:
+    text = scenario.read_text(encoding="utf-8") + SAME_AND_MOVED
+    scenario.write_text(text + '[[sweep]]\ndim = "prior"\npath = "model.event_prior"\nvalues = [0.5, 100.0]\n', encoding="utf-8")
+    made = sim("run", scenario, "--results", tmp_path / "results", "--draws", "4096", "--threads", "1")
+    assert made.exit_code == 0, made.stderr
+    rows = [line.split()[:2] for line in made.stderr.splitlines()]
+    cases = [row for row in rows if row[0:1] in (["all"], ["0.5"], ["100"]) and row[1:] in (["seized"], ["flow"])]
+    assert cases == [["all", "seized"], ["0.5", "flow"], ["100", "flow"]]
+    said = " ".join(made.stderr.split())
+    assert said.count('"The seized rose"') == said.count('"The flow rose"') / 2 == 1
+    assert 'prior = 100: "The flow rose"' in said
+    assert '"seized", "flow": the lengths of' in said
+
+
+def test_a_number_keeps_its_percent_sign() -> None:
+    folded = cli._paragraph(f"{'x' * 60} {'y' * 34} 12.5 % z")
+    assert folded.splitlines() == [f"{'x' * 60} {'y' * 34}", "  12.5 % z"]
 
 
 def test_set_fixes_a_sweep_and_says_so(scenario: Path, tmp_path: Path, engine: list[Scenario]) -> None:
@@ -537,7 +573,8 @@ def test_show(made: Path) -> None:
     median, error = (float(tree[group]["flow_pure_kg"].sel(cell | {"quantile": 0.5})) for group in ("quantiles", "mcse"))
     (line,) = (line for line in outcome.stdout.splitlines() if line.split()[:2] == ["west", "FY2023"])
     assert format_number(median, error) in line.split()
-    assert "–" in next(line for line in outcome.stdout.splitlines() if line.split()[:2] == ["west", "FY2024"])  # made-up absence
+    assert np.isnan(tree["quantiles"]["flow_pure_kg"].sel(cell | {"period": "FY2024", "quantile": 0.5}))
+    assert not any(line.split()[:2] == ["west", "FY2024"] for line in outcome.stdout.splitlines())  # no evidence, no row
 
 
 def test_show_says_once_what_has_no_mean_or_no_sd_and_why(scenario: Path, tmp_path: Path) -> None:
