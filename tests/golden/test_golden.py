@@ -29,6 +29,7 @@ def numbers(path: Path) -> dict[str, dict[str, list[float]]]:
             f"{corridor}, {period}": quantiles[name].sel(corridor=corridor, period=period).values.ravel().tolist()
             for corridor in quantiles["corridor"].values
             for period in quantiles["period"].values
+            if quantiles[name].sel(corridor=corridor, period=period).notnull().any()  # else there is no evidence
         }
         for name in QUANTITIES
     }
