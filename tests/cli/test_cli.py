@@ -803,8 +803,9 @@ cli.main(prog_name="sim")
 def test_ctrl_c_ends_with_status_130(scenario: Path, tmp_path: Path) -> None:
     """A real SIGINT in the middle of a run, here one that would take for ever."""
     code = """
-import sys, time
+import signal, sys, time
 from sim import cli, results
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it
 def run(*_, **__):
     print("running", file=sys.stderr, flush=True)
     time.sleep(600)
