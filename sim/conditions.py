@@ -24,6 +24,7 @@ from .units import UnitError, parse_quantity
 
 MOST_BITS = 40  # of a weight: an error of 2^-41 is far below any that shows
 LEAST_EFFECTIVE = 40.0  # effective draws below a quantile, and above it
+PRINTED = 0.05  # an end of the printed interval: what must hold, or everything is refused
 ROUNDING = 1e-3  # most that rounded weights may move a probability by
 _TAIL = 8192  # weights of the tail that k is fitted to; more say no more
 _STORED = 2**21  # doubles that are stored at a time: 16 MB
@@ -249,10 +250,10 @@ def why_refused(draws: int, ess: float, shape: float, mean: float, bits: int) ->
             f"Pareto k of the weights is {shape:.2f}, above {limit:.2f}: a few draws carry the answer. Draw more, or give inputs "
             "that reach where the conditions lead"
         )
-    if 0.5 * ess < LEAST_EFFECTIVE:
+    if PRINTED * ess < LEAST_EFFECTIVE:
         return (
-            f"{draws:,} draws are worth {ess:.3g} under the conditions, fewer than {2 * LEAST_EFFECTIVE:.0f}: not even a median holds. "
-            "Draw more, or look whether inputs and conditions contradict each other"
+            f"{draws:,} draws are worth {ess:.3g} under the conditions, fewer than {LEAST_EFFECTIVE / PRINTED:.0f}: the printed interval "
+            "does not hold. Draw more, or look whether inputs and conditions contradict each other"
         )
     return ""
 
