@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from .cbp import import_cbp
     from .collection import open_results
     from .errors import EvidenceError, ResultError, ScenarioError, SimError
+    from .load_sizes import fit_load_sizes
     from .maps import tipping
     from .propagation import propagate
     from .results import credible_interval, open_result, run, save_result
@@ -23,6 +24,7 @@ _HOME = {
     "ScenarioError": "errors",
     "SimError": "errors",
     "credible_interval": "results",
+    "fit_load_sizes": "load_sizes",
     "import_cbp": "cbp",
     "load_scenario": "scenario",
     "open_result": "results",
@@ -40,6 +42,7 @@ __all__ = [
     "SimError",
     "__version__",
     "credible_interval",
+    "fit_load_sizes",
     "import_cbp",
     "load_scenario",
     "open_result",

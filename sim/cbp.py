@@ -66,7 +66,9 @@ class _Cell:
         return f"{side}-ports" if self.land == "Land Only" else f"{side}-other"
 
 
-def import_cbp(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], drug: str = "Fentanyl") -> pd.DataFrame:
+def import_cbp(
+    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], drug: str = "Fentanyl", cells: bool = False
+) -> pd.DataFrame:
     """Read CBP's "Nationwide Drug Seizures" (one file, or several of different months) and sum one drug to evidence.
 
     Returns the columns of an evidence table (interface.md section 2, without `n_min` and `n_max`), one row a corridor and
@@ -78,6 +80,8 @@ def import_cbp(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
     drug), else it names those that are: `FY2026-Oct-Apr`, with a gap `FY2026-Oct-Dec+Feb-Apr`. A corridor that stands in the
     files for any drug but has no cell of this one in a period becomes a row of no events: that is evidence. Events without a
     weight count as events, a weight without events is added; both are reported, as is a cell that stands twice.
+    With `cells`, a weighed cell of one event is a row of its own, above the row that sums the rest of its stratum (left out where
+    nothing is left): the same evidence, from which `fit_load_sizes` reads the sizes of loads.
 
     Raises EvidenceError, with the problems of all files: a file that is not CBP's (its AMO file is another base), a missing
     column, an unknown region, component, land filter, year, month or drug, a count or weight of this drug that is negative or
@@ -87,45 +91,73 @@ def import_cbp(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
 
     files = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     problems: list[Problem] = [] if files else [Problem(came="no file was given", advice="Give one or more CSV files of CBP")]
-    cells: list[_Cell] = []
+    read: list[_Cell] = []
     for n_file, path in enumerate(files):
         found, wrong = _read_cbp(path, n_file)
-        cells += found
+        read += found
         problems += wrong
-    drugs = sorted({cell.drug for cell in cells})
+    drugs = sorted({cell.drug for cell in read})
     chosen = next((name for name in drugs if _folded(name) == _folded(drug)), None)
     if chosen is None and not problems:
         near = closest(drug, drugs)
         advice = f"The nearest is {near}" if near else "Choose one of them"
         problems.append(Problem(came=f"no row has the drug {shown(drug)}", allowed=f"the drugs are {', '.join(drugs)}", advice=advice))
-    problems += _shared_months(cells)
+    problems += _shared_months(read)
 
     reports: list[str] = []
     months: dict[int, set[int]] = defaultdict(set)
-    for cell in cells:
+    for cell in read:
         months[cell.year].add(cell.month)
     for year in sorted(months):
         if len(months[year]) < 12:
             reports.append(
                 f"{len(months[year])} of 12 months of FY{year} are in the files: its period is {_fiscal_label(year, months[year])}."
             )
-    corridors = {cell.corridor for cell in cells}
+    corridors = {cell.corridor for cell in read}
     strata: dict[tuple[str, str], list[_Cell]] = {
         (corridor, _fiscal_label(year, months[year])): [] for corridor in sorted(corridors) for year in sorted(months)
     }
-    for cell in cells:
+    for cell in read:
         if cell.drug == chosen:
             strata[cell.corridor, _fiscal_label(cell.year, months[cell.year])].append(cell)
 
     rows = []
     for (corridor, period), members in strata.items():
-        n_events, amount, note = _sum_cells(f"{corridor} {period}", members, reports, problems)
+        stratum = f"{corridor} {period}"
+        if cells:
+            apart = [cell for cell in members if _is_one_event(cell)]
+            rest = [cell for cell in members if not _is_one_event(cell)]
+            if rest and not any(_counted(cell) for cell in rest):  # a weight without events needs the events of the others
+                apart, rest = [], members
+            for cell in apart:
+                n_events, amount, _ = _sum_cells(stratum, [cell], reports, problems)
+                note = f"one cell; {cell.component}, {cell.area}, {_MONTHS[cell.month]}; place of seizure, not origin"
+                rows.append((corridor, period, "unrecorded", n_events, amount, "lb", 0.0, _CBP_SOURCE, note))
+            if apart and not rest:
+                continue
+            members = rest
+        n_events, amount, note = _sum_cells(stratum, members, reports, problems)
         rows.append((corridor, period, "unrecorded", n_events, amount, "lb", 0.0, _CBP_SOURCE, note))
     if problems:
         raise EvidenceError(problems)
     frame = pd.DataFrame(rows, columns=list(_IMPORTED_COLUMNS))
     frame.attrs["reports"] = reports
     return frame
+
+
+def _counted(cell: _Cell) -> int:
+    """Return the events of a cell, 0 where they are blank or wrong (which `_sum_cells` reports)."""
+    try:
+        return read_count(ungrouped(cell.events), 0) or 0
+    except CellError:
+        return 0
+
+
+def _is_one_event(cell: _Cell) -> bool:
+    try:
+        return _counted(cell) == 1 and read_quantity(ungrouped(cell.weight)) > 0 if cell.weight else False
+    except CellError:
+        return False
 
 
 def _folded(text: str) -> str:

@@ -7,6 +7,7 @@ import itertools
 import json
 import math
 import os
+import shlex
 import sys
 import time
 import tomllib
@@ -409,7 +410,8 @@ def list_(folder: Path) -> None:
 @click.argument("files", metavar="CSV...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--output", "-o", required=True, metavar="FILE", type=click.Path(path_type=Path), help="Evidence table to write.")
 @click.option("--drug", default="Fentanyl", show_default=True, help="Drug to import, by CBP's name.")
-def import_cbp(files: tuple[Path, ...], output: Path, drug: str) -> None:
+@click.option("--cells", is_flag=True, help="Keep each cell of a single event as a row, for sim fit-loads.")
+def import_cbp(files: tuple[Path, ...], output: Path, drug: str, cells: bool) -> None:
     """Turn CBP's published seizures into an evidence table.
 
     CSV is one or more files of the data set Nationwide Drug Seizures, for different months.
@@ -418,7 +420,7 @@ def import_cbp(files: tuple[Path, ...], output: Path, drug: str) -> None:
 
     if output.exists() and any(file.exists() and output.samefile(file) for file in files):
         raise click.BadParameter("it is one of the files to read; name another.", param_hint="--output")
-    table = cbp.import_cbp(files, drug=drug)
+    table = cbp.import_cbp(files, drug=drug, cells=cells)
     evidence.write_evidence(table, output)
     for report in table.attrs["reports"]:
         click.echo(report, err=True)
@@ -471,6 +473,105 @@ def tipping(
     click.echo(f"{found.attrs['title']}\n\n{second} at which the probability is P:\n", err=True)
     click.echo(_render(header, rows, numbers=range(4), terminal=_is_terminal(sys.stderr)), err=True)
     click.echo(str(output))
+
+
+def _parse_groups(context: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> dict[str, list[str]]:
+    """Read each NAME=WORD,WORD."""
+    named: dict[str, list[str]] = {}
+    for text in texts:
+        name, equals, words = text.partition("=")
+        parts = [word.strip() for word in words.split(",")]
+        if not (equals and name.strip() and all(parts)) or name.strip() in named:
+            raise click.BadParameter(f"{text!r} is not {parameter.metavar}, with a name of its own.", context, parameter)
+        named[name.strip()] = parts
+    return named
+
+
+def _parse_mass(context: click.Context, parameter: click.Parameter, text: str | None) -> float | None:
+    """Read a mass with its unit, as 0.05 g, in kg."""
+    from .units import UnitError, to_kg
+
+    try:
+        number, unit = (text or "0 kg").split()
+        return None if text is None else to_kg(float(number), unit)
+    except (ValueError, UnitError):
+        raise click.BadParameter(f"{text!r} is not a mass such as 0.05 g.", context, parameter) from None
+
+
+def _parse_summaries(context: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> dict[str, tuple[float, float, float]]:
+    """Read each NAME=N,MEAN,SD,UNIT of logs of sizes in that unit; return the mean for kg."""
+    summaries = {}
+    for name, parts in _parse_groups(context, parameter, texts).items():
+        try:
+            n, mean, sd, unit = parts
+            one = _parse_mass(context, parameter, f"1 {unit}") or math.nan
+            summaries[name] = float(n), float(mean) + math.log(one), float(sd)
+        except ValueError:
+            raise click.BadParameter(f"{name}={','.join(parts)} is not {parameter.metavar}.", context, parameter) from None
+    return summaries
+
+
+def _parse_truncation(context: click.Context, parameter: click.Parameter, text: str) -> float:
+    try:
+        truncation = math.inf if text == "none" else float(text)
+    except ValueError:
+        truncation = math.nan
+    if not truncation > 0:
+        raise click.BadParameter(f"{text!r} is neither a number above 0 nor none.", context, parameter)
+    return truncation
+
+
+@main.command(name="fit-loads")
+@click.argument("evidence", metavar="[EVIDENCE]...", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--group", "groups", multiple=True, callback=_parse_groups, metavar="NAME=A,B", help="Corridors whose loads share a size.")
+@click.option(
+    "--summary",
+    "summaries",
+    multiple=True,
+    callback=_parse_summaries,
+    metavar="NAME=N,MEAN,SD,UNIT",
+    help="Moments of log sizes.",
+)
+@click.option("--truncation", default="3", show_default=True, callback=_parse_truncation, help="The scenario's load_truncation, or none.")
+@click.option("--rounding", callback=_parse_mass, metavar="MASS", help="Half-width of amounts that state none; else by digits.")
+@click.option("--no-pool", is_flag=True, help="Each corridor by itself.")
+@click.option("--median", is_flag=True, help="Give load_median too.")
+@click.option("--output", "-o", metavar="FILE", type=click.Path(path_type=Path), help="Write the blocks here, not to standard output.")
+@click.option("--plot", "picture", metavar="FILE", type=click.Path(path_type=Path), help="Draw the check of the size law.")
+def fit_loads(
+    evidence: tuple[Path, ...],
+    groups: dict[str, list[str]],
+    summaries: dict[str, tuple[float, float, float]],
+    truncation: float,
+    rounding: float | None,
+    no_pool: bool,
+    median: bool,
+    output: Path | None,
+    picture: Path | None,
+) -> None:
+    """Fit load_log_sd to the rows of a single event.
+
+    EVIDENCE is an evidence table with rows of n_events = 1, as sim import-cbp --cells writes them. Prints [[parameter]] blocks.
+    """
+    from . import load_sizes
+
+    targets = [target for target in (output, picture) if target]
+    if any(target.exists() and file.exists() and target.samefile(file) for target in targets for file in evidence):
+        raise click.BadParameter("it is one of the files to read; name another.", param_hint="--output or --plot")
+    data = load_sizes.fit_load_sizes(
+        evidence or None, groups=groups, summaries=summaries, truncation=truncation, rounding=rounding, pool=not no_pool
+    )
+    header, rows = load_sizes.as_rows(data)
+    click.echo(_render(header, rows, numbers=range(1, len(header)), terminal=_is_terminal(sys.stderr)), err=True)
+    for report in data.attrs["reports"]:
+        click.echo(report, err=True)
+    if picture:
+        load_sizes.plot(data, picture)
+    command = shlex.join(["sim", *sys.argv[1:]]) if sys.argv[1:2] == ["fit-loads"] else "sim fit-loads"
+    text = load_sizes.as_toml(data, median=median, command=command)
+    if output:
+        output.write_text(text, encoding="utf-8")
+    click.echo(str(output) if output else text, nl=output is not None)
 
 
 @main.command()

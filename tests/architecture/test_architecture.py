@@ -134,8 +134,11 @@ def test_the_package_declares_what_it_imports_and_imports_what_it_declares() -> 
     imported = imported_by(*(ROOT / "sim").rglob("*.py"))
     providers = distributions_of(set(imported))
     undeclared = {module: names for module, names in providers.items() if not names & required}
-    assert set().union(*undeclared.values()) <= declared(PROJECT["project"]["optional-dependencies"]["dask"])
-    assert {file for module in undeclared for file in imported[module]} <= {"cluster.py"}  # the only module that needs the extra
+    extras = {"dask": {"cluster.py"}, "plot": {"load_sizes.py"}}  # the only modules that need an extra
+    for module, names in undeclared.items():
+        extra = next((extra for extra in extras if names & declared(PROJECT["project"]["optional-dependencies"][extra])), None)
+        assert extra is not None, module
+        assert imported[module] <= extras[extra]
     providers = {module: names for module, names in providers.items() if module not in undeclared}
     used = set().union(*providers.values()) | set(THROUGH_ANOTHER)
     assert required - used == set()

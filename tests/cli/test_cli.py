@@ -683,7 +683,7 @@ def test_import_cbp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table = pd.DataFrame({"corridor": ["north"], "amount": [1.5]})
     table.attrs["reports"] = ["Two events have no weight."]
     asked: list[object] = []
-    monkeypatch.setattr(cbp, "import_cbp", lambda files, drug: asked.append((files, drug)) or table)
+    monkeypatch.setattr(cbp, "import_cbp", lambda files, drug, cells: asked.append((files, drug)) or table)
     source, target = tmp_path / "raw.csv", tmp_path / "evidence.csv"
     source.write_text("")
     outcome = sim("import-cbp", source, "-o", target, "--drug", "Heroin")
