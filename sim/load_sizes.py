@@ -84,8 +84,9 @@ def fit_load_sizes(
 ) -> xr.Dataset:
     """Fit the law of load sizes to the rows of a single event, corridor by corridor.
 
-    `evidence` is a path, several, or a DataFrame with the columns of an evidence table; counted tablets and precursors are left out. `groups` takes
-    corridors together that share one typical size (as `shared_load_scale` does). `summaries` adds corridors of which only a published
+    `evidence` is a path, several, or a DataFrame with the columns of an evidence table; counted tablets and precursors are left out.
+    `groups` takes corridors together that share one typical size (as `shared_load_scale` does).
+    `summaries` adds corridors of which only a published
     summary is known: (n, mean, sd) of the log of sizes in kg. `truncation` is the scenario's `load_truncation`, `math.inf` for none.
     `rounding` is the half-width (kg) of amounts whose row states none; by default it is read from the digits they are written with.
 
