@@ -86,8 +86,8 @@ def fit_load_sizes(
 
     `evidence` is a path, several, or a DataFrame with the columns of an evidence table; counted tablets and precursors are left out.
     `groups` takes corridors together that share one typical size (as `shared_load_scale` does).
-    `summaries` adds corridors of which only a published
-    summary is known: (n, mean, sd) of the log of sizes in kg. `truncation` is the scenario's `load_truncation`, `math.inf` for none.
+    `summaries` adds corridors of which only a published summary is known: (n, mean, sd) of the log of sizes in kg.
+    `truncation` is the scenario's `load_truncation`, `math.inf` for none.
     `rounding` is the half-width (kg) of amounts whose row states none; by default it is read from the digits they are written with.
 
     The model: log x ~ N(mu_g, sigma_g) truncated above at mu_g + c sigma_g, an amount with half-width h counts as the interval amount ± h;
