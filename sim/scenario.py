@@ -429,6 +429,16 @@ def _growth(
 ) -> Growth | None:
     """Return the record of one block, or None after adding what is wrong; `taken` are the ids of contrasts and of claims."""
     n_before = len(problems)
+    if in_use is not None:
+        for key, known in (("corridor", (*in_use.labels["corridor"], *groups)), ("quoted", in_use.labels["corridor"])):
+            label = getattr(block, key)
+            if label is not None and label not in known:
+                problems.append(in_use.missing(label, known, "corridor", (*path, key)))
+        for number, period in enumerate(block.periods or (), start=1):
+            if period not in in_use.labels["period"]:
+                problems.append(in_use.missing(period, in_use.labels["period"], "period", (*path, "periods", number)))
+    if in_use is None or None in (block.id, block.corridor, block.periods, block.quantity, block.form):  # refused, and told of
+        return None
     before, after = block.periods
     growth = Growth(path=path, periods=(before, after), **block.model_dump(exclude={"periods", "note"}))
     for kind, made in (("contrast", [each.id for each in growth.contrasts]), ("claim", [growth.decrease.id])):
@@ -436,16 +446,6 @@ def _growth(
             if name in taken[kind]:
                 came, allowed = f"the id {shown(name)} is that of a {kind} too", f"a growth makes this {kind} itself"
                 problems.append(Problem(path=(*path, "id"), came=came, allowed=allowed, advice="Rename one of them"))
-    if in_use is None:
-        return None
-    places = {(*path, "corridor"): block.corridor} | ({(*path, "quoted"): block.quoted} if block.quoted is not None else {})
-    for place, label in places.items():
-        known = (*in_use.labels["corridor"], *(groups if place[-1] == "corridor" else ()))
-        if label not in known:
-            problems.append(in_use.missing(label, known, "corridor", place))
-    for number, period in enumerate(block.periods, start=1):
-        if period not in in_use.labels["period"]:
-            problems.append(in_use.missing(period, in_use.labels["period"], "period", (*path, "periods", number)))
     if len(problems) == n_before and growth.quoted is not None:
         rows = [row for row in in_use.rows if row.corridor == growth.quoted and row.period in growth.periods]
         units, lacking = sorted({row.unit for row in rows}), set(growth.periods) - {row.period for row in rows}
@@ -766,7 +766,7 @@ def _draft(document: Mapping[str, Any], file: TomlFile, folder: Path, once: _Onc
         raws = document.get(kind, [])
         taken[kind] = [raw.get("id") for raw in raws if isinstance(raw, dict)] if isinstance(raws, list) else []
     for path, raw in _blocks(document, "growth", problems):
-        described[path] = over = once(path, [path], lambda found, raw=raw, path=path: validated(GrowthBlock, raw, path, found))
+        described[path] = over = once(path, [path], lambda found, raw=raw, path=path: as_far(GrowthBlock, raw, path, found))
         growth = _growth(over, path, groups, in_use, taken, problems) if over is not None else None
         growths += [growth] if growth is not None else []
         names += [raw["id"]] if isinstance(raw, dict) and isinstance(raw.get("id"), str) else []

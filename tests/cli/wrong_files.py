@@ -480,6 +480,14 @@ CASES: tuple[WrongFiles, ...] = (
         )
     ),
     wrong(
+        "a growth over one period of an unknown corridor",
+        "[groups]\n",
+        GROWTH.replace("all-borders", "all-border").replace(', "FY2024"]', "]") + "[groups]\n",
+        "at least 2 entries",
+        'unknown corridor "all-border"',
+        n_problems=2,
+    ),
+    wrong(
         "quoted figures of one period",
         "[groups]\n",
         GROWTH.replace('"FY2023", "FY2024"', '"FY2023", "CY2023"') + "[groups]\n",
