@@ -669,7 +669,7 @@ def simulate(
     """
     scenario = model.scenario
     engine = BorderEngine(model)
-    ahead.start(model.strata, model.tables)
+    ahead.start(model.strata, model.tables, model.contrasts)
     identity = json.dumps(scenario.document, sort_keys=True)
     first = plan(scenario.draws, scenario.seed, scenario.sampler, scenario.tolerance)
     most = first.draws if scenario.tolerance is None else min(first.draws * MOST_STAGES_MORE, max(MAX_DRAWS, first.draws))

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 def test_every_kernel_is_named_with_as_many_types_as_it_takes():
     """Its types are held by the nightly test below; this one sees at once where an argument was added."""
     model = compile_model(build.scenario([build.row()], {"detection_rate": 0.1, "powder_purity": 0.1, "load_log_sd": 1.0}))
-    for module, kernel, signature in ahead.parts(model.strata, model.tables):
+    for module, kernel, signature in ahead.parts(model.strata, model.tables, model.contrasts):
         found = getattr({"border": border, "summaries": summaries}[module], kernel)
         assert len(inspect.signature(getattr(found, "py_func", found)).parameters) == len(signature)
 
@@ -32,7 +32,7 @@ def test_nothing_is_compiled_twice_or_in_vain(tmp_path):
     scenario = ROOT / "scenarios" / "north-vs-southwest.toml"
     command = [sys.executable, "-m", "sim", "run", str(scenario), "--draws", "1024", "--results", str(tmp_path / "results")]
     subprocess.run(command, check=True, capture_output=True, cwd=ROOT, env={**os.environ, "XDG_CACHE_HOME": str(tmp_path)})
-    for kernel in ("border.compose", "border.draw_missed"):
+    for kernel in ("border.compose", "border.draw_missed", "border.summarise", "border.compare"):
         assert len(list(tmp_path.rglob(f"{kernel}-*.nbc"))) == 1
     for kernel in ("summaries._quantiles", "summaries._draw_counts"):
         assert len(list(tmp_path.rglob(f"{kernel}-*.nbc"))) == 2  # counts of a task and of a pool
