@@ -756,7 +756,7 @@ def simulate(
 def _moments_exist(model: Model) -> dict[str, np.ndarray]:
     """Return quantity -> (c, p, f, 2): whether a mean, and an sd, exists with an error; bounded weights take neither away."""
     index = model.tail_index
-    return {name: np.stack([index[..., k] > 2.0, index[..., k] > 4.0], axis=-1) for k, name in enumerate(QUANTITIES)}
+    return {name: np.stack([index[..., k] > 2.0, index[..., k] > 4.0], axis=-1) for k, name in enumerate(model.scenario.quantities)}
 
 
 def _going_on(progress: Progress, before: int) -> Progress:
