@@ -1048,7 +1048,10 @@ def _hanging(tree: xr.DataTree) -> list[str]:
 
     if "sensitivity" not in tree.children:
         return []
-    sentences = in_words(tree["sensitivity"].to_dataset(), _sweeps(tree), format_number)
+    group = tree["sensitivity"].to_dataset()
+    sentences = in_words(group, _sweeps(tree), format_number)
+    if sentences and "note" in group.attrs:
+        sentences[0] = f"Before any condition, {sentences[0]}"
     if len(sentences) > MOST_ROWS:
         sentences[MOST_ROWS:] = [f"The first {MOST_ROWS} of {len(sentences):,} sentences on inputs; the others are in the result."]
     return [textwrap.fill(text, 100, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False) for text in sentences]

@@ -70,3 +70,18 @@ def compile_precursors(
         half_slot=np.array([term[2] for term in terms], dtype=np.int64),
         conversion=np.array([term[3] for term in terms], dtype=np.int64),
     )
+
+
+def renumbered(precursors: border.Precursors, number: np.ndarray) -> border.Precursors:
+    """Return the sums whose summaries have a new number (S,), those with -1 left out."""
+    kept = np.flatnonzero(number[precursors.summary] >= 0)
+    terms = [np.arange(precursors.start[k], precursors.start[k + 1]) for k in kept]
+    chosen = np.concatenate([np.zeros(0, np.int64), *terms])
+    return border.Precursors(
+        summary=number[precursors.summary[kept]],
+        start=np.concatenate(([0], np.cumsum([len(each) for each in terms]))).astype(np.int64),
+        amount=precursors.amount[chosen],
+        half=precursors.half[chosen],
+        half_slot=precursors.half_slot[chosen],
+        conversion=precursors.conversion[chosen],
+    )

@@ -227,7 +227,7 @@ def _outcomes(
                     raise type(error)(named) from error
                 outcome = replace(outcome, growth=in_draws(model, outcome))
                 if case.sensitivity is not None:
-                    outcome = _with_sensitivity(model, outcome, threads)
+                    outcome = _with_sensitivity(model, outcome, threads, report)
                 about = model.parameter_draws, model.seized_gross_kg
                 resumed, damaged = outcome.resumed, damaged + outcome.damaged
                 if store is not None:
@@ -244,13 +244,14 @@ def _outcomes(
             )
 
 
-def _with_sensitivity(model: Model, run: Run, threads: int | None) -> Run:
-    """Return a run with the indices that its scenario asks for."""
+def _with_sensitivity(model: Model, run: Run, threads: int | None, progress: Callable[[int, int], None] | None) -> Run:
+    """Return a run with the indices that its scenario asks for; what they redraw is told as further draws."""
     case = model.scenario
     points = run.draws // run.replicates
     made = Plan(sampler=case.sampler, seed=case.seed, draws_asked=run.draws_asked, replicates=run.replicates, points=points)
     assert case.sensitivity is not None
-    return replace(run, sensitivity=sensitivity.of_run(model, made, case.sensitivity, threads))
+    more = None if progress is None else _after(progress, run.draws, 0)
+    return replace(run, sensitivity=sensitivity.of_run(model, made, case.sensitivity, threads, more))
 
 
 def _case_folder(partials: Path, number: int) -> Path:
@@ -295,7 +296,7 @@ def estimated_seconds(scenario: Scenario, threads: int | None = None) -> float:
     """Return how long a scenario will take in threads of this machine, from a pilot of the first case of each law of loads.
 
     Two runs of different length tell what a draw takes from what a case takes; a shorter one before them loads the engine. Nothing is
-    written. A second count of claims that few draws hit is not foreseen.
+    written. A second count of claims that few draws hit is not foreseen, nor what sensitivity redraws.
     """
     alike: dict[str, list[Scenario]] = {}
     for case in scenario.runs:
@@ -647,7 +648,8 @@ def _sensitivity(scenario: Scenario, runs: Sequence[Run], table: _Table, labels:
         "input_group": ("input_group", table.labels["input_group"], {"long_name": "inputs that are independent of all others"}),
         "claim": ("claim", table.labels["claim"], {"long_name": "id of the claim"}),
     }
-    return {"sensitivity": one_group(found, own, "which inputs the answers hang on")}
+    about = {"note": "conditions do not weight these numbers"} if scenario.conditions else {}
+    return {"sensitivity": one_group(found, own, "which inputs the answers hang on", about)}
 
 
 def _evidence_of(outcome: Outcome) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

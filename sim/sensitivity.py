@@ -7,11 +7,11 @@ for the run. So no number depends on threads, engines or what was resumed.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import xarray as xr
@@ -20,16 +20,19 @@ from scipy.sparse import csgraph
 from . import distributions, indices
 from .indices import Array
 from .kernels import border, streams
-from .model import Model
-from .records import ALL_QUANTITIES, RESULT_FORMS, Sensitivity
-from .runner import Block, BorderEngine, Engine, Plan, sobol_dimensions
+from .model import ZERO, Model
+from .precursors import renumbered
+from .records import ALL_QUANTITIES, RESULT_FORMS, Result, Sensitivity
+from .runner import Block, BorderEngine, Engine, Plan, Progress, sobol_dimensions
 from .tree import Variable
 
 POINTS = 4_096  # of a replicate that indices are computed from, 65,536 to 131,072 draws in all: an error of .001 or so
 BATCHES = 16  # that plain draws are cut into; replicates of a rerun
 MOST_GROUPS = 8  # of inputs: 2^8 reruns
-_LEAST_POINTS, _MOST_POINTS = 64, 4_096  # of a replicate of a rerun
+_LEAST_POINTS, _MOST_ANSWERS = 64, 2**17  # points of a replicate of a rerun; answers of all its subsets, held at once: 1 MB a target
 _REST = "rest"
+_NO_EFFECTS = "no Shapley effects, because it is undefined, infinite or without a log in some of the draws that they redraw"
+_ON_THE_LOG = 'scale = "log" does without'
 
 INPUT_GROUPS: Mapping[str, tuple[str, ...]] = {
     "detection": ("detection_rate",),
@@ -62,6 +65,8 @@ class Found:
     notes: tuple[str, ...]
 
 
+_T = TypeVar("_T")
+
 Answers = Callable[[Array], tuple[Array, Array]]
 """From what an engine stored, (S, d), to targets (t, d) and claims (m, d): 1 true, 0 false, NaN undefined."""
 
@@ -77,6 +82,7 @@ def find(
     rerun: Callable[[int], Engine] | Engine | None = None,
     refused: Mapping[int, str] | None = None,
     threads: int | None = None,
+    progress: Progress | None = None,
 ) -> Found:
     """Compute indices from the first points of a run.
 
@@ -87,6 +93,7 @@ def find(
                from their law given those of the subset
     refused    targets that have no index, with the reason
     threads    default: all processors
+    progress   called from this thread with (draws redrawn, such draws in all)
     """
     draws = _Draws(engine, run_plan)
     per_batch = min(POINTS, run_plan.points) if run_plan.replicates > 1 else max(min(POINTS, run_plan.points // BATCHES), 1)
@@ -96,12 +103,25 @@ def find(
     sources = range(run_plan.replicates)
     points = per_batch if run_plan.replicates > 1 else per_batch * BATCHES
 
+    again = _rerun_points(run_plan, len(groups)) if groups else 0
+    n_again = max(run_plan.replicates, BATCHES)
+    total = run_plan.replicates * points + (again * n_again << len(groups))
+
+    def counted(done: int, each: int, results: Iterator[_T]) -> list[_T]:
+        """Collect results, one a replicate, and report `each` draws for every one beyond `done`."""
+        collected = []
+        for result in results:
+            collected.append(result)
+            if progress is not None:
+                progress(done + each * len(collected), total)
+        return collected
+
     def first(replicate: int) -> tuple[np.ndarray, Array, Array]:
         stored, inputs = engine.store(Block(draws.of(replicate), 0, points))
         return indices.sort_into_bins(edges, inputs[: len(laws)]), *answers(stored)
 
     with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
-        come = list(pool.map(first, sources))
+        come = counted(0, points, pool.map(first, sources))
         place, targets, claims = (_batches([each[k] for each in come], len(come) > 1) for k in range(3))
         notes = _unfit(targets, scale, refused or {})
         bad = np.array([bool(note) for note in notes], dtype=bool)
@@ -117,8 +137,13 @@ def find(
         claimed = list(
             pool.map(lambda p: indices.evppi(*indices.binned(place[:, p] // coarse, claims, n_bins // coarse)), range(len(laws)))
         )
-        answered = _reruns(rerun or engine, run_plan, groups, answers, scale, centre, bad, pool) if groups else np.zeros((2, 1, len(bad)))
+        answered = np.zeros((2, 1, bad.size))
+        if groups:
+            redo = _reruns(rerun or engine, run_plan, groups, answers, scale, centre, bad, again)
+            answered = np.stack(counted(run_plan.replicates * points, again << len(groups), pool.map(redo, range(n_again))))
     effects = indices.shapley(answered)
+    lost = ~bad & ~np.isfinite(effects[0]).all(axis=0) & bool(groups)
+    notes = tuple(_NO_EFFECTS if gone else note for note, gone in zip(notes, lost, strict=True))
     return Found(
         first_order=_stacked(found, bad.size, bad),
         evppi=_stacked(claimed, claims.shape[1], np.zeros(claims.shape[1], bool)),
@@ -191,6 +216,12 @@ class _Draws:
         )
 
 
+def _rerun_points(run_plan: Plan, n_groups: int) -> int:
+    """Return the points of a replicate of a rerun: all subsets together make about as many draws as the run has."""
+    room = max(run_plan.draws // (max(run_plan.replicates, BATCHES) << n_groups), 1)
+    return min(max(1 << (room.bit_length() - 1), _LEAST_POINTS), _MOST_ANSWERS >> n_groups)
+
+
 def _reruns(
     rerun: Callable[[int], Engine] | Engine,
     run_plan: Plan,
@@ -199,19 +230,20 @@ def _reruns(
     scale: str,
     centre: Array,
     bad: np.ndarray,
-    pool: ThreadPoolExecutor,
-) -> Array:
-    """Return the mean products of answers that share a subset of groups, (R, 2^g, t), from about as many draws as the run has."""
-    replicates = max(run_plan.replicates, BATCHES)
-    room = max(run_plan.draws // (replicates << len(groups)), 1)
-    points = min(max(1 << (room.bit_length() - 1), _LEAST_POINTS), _MOST_POINTS)
+    points: int,
+) -> Callable[[int], Array]:
+    """Return a function of a replicate that gives the mean products of answers that share a subset of groups, (2^g, t).
+
+    bad (t,)   targets without an index: a constant stands in for them, whose effects are 0/0
+    A target that is undefined, infinite or without a log in one of these draws has NaN.
+    """
     subsets = range(1 << len(groups))
     draws = _Draws(rerun(0) if callable(rerun) else rerun, run_plan)
 
     def answer(engine: Engine, source: border.Source) -> Array:
-        with np.errstate(invalid="ignore", divide="ignore"):
-            targets = np.where(bad[:, None], 1.0, answers(engine.store(Block(source, 0, points))[0])[0])
-            centred: Array = (np.log(targets) if scale == "log" else targets) - centre[:, None]
+        targets = np.where(bad[:, None], 1.0, answers(engine.store(Block(source, 0, points))[0])[0])
+        targets = np.where(np.isinf(targets) | ((targets <= 0.0) & (scale == "log")), np.nan, targets)
+        centred: Array = (np.log(targets) if scale == "log" else targets) - centre[:, None]
         return centred
 
     def one(replicate: int) -> Array:
@@ -228,7 +260,7 @@ def _reruns(
         pairs = ((answer(rerun(subset), kept), answer(rerun(subset), redrawn[subset])) for subset in subsets)
         return np.stack([(first * second).mean(axis=1) for first, second in pairs])
 
-    return np.stack(list(pool.map(one, range(replicates))))
+    return one
 
 
 # --- the border model -----------------------------------------------------------------------------------------------------------------
@@ -240,54 +272,40 @@ def target_names(model: Model, asked: Sensitivity) -> tuple[str, ...]:
     return (*(contrast.id for contrast in model.scenario.contrasts), *results)
 
 
-def of_run(model: Model, run_plan: Plan, asked: Sensitivity, threads: int | None = None) -> dict[str, Any]:
+def of_run(
+    model: Model, run_plan: Plan, asked: Sensitivity, threads: int | None = None, progress: Progress | None = None
+) -> dict[str, Any]:
     """Return the indices of a run of the border model: arrays, and the labels `targets` and `input_groups` and `notes` of their axes.
 
-    A target on the raw scale whose variance has no error (tail index 4 or less) is refused.
+    A target on the raw scale whose variance has no error (tail index 4 or less) is refused, and a contrast whose denominator may be near 0.
 
     Source: method.md section 7.
     """
     scenario = model.scenario
     places = [place for place, _ in scenario.places]
-    cells = [
-        (
-            places.index(one.corridor),
-            scenario.periods.index(one.period),
-            RESULT_FORMS.index(one.form),
-            list(ALL_QUANTITIES).index(one.quantity),
-        )
-        for one in asked.targets
-    ]
+    cells = [_place(places, scenario.periods, one) for one in asked.targets]
     summary = np.array([model.summary[cell] for cell in cells], dtype=np.int64)
-    before = model.contrasts.row.size
-    needed = np.union1d(summary[summary >= 0], np.flatnonzero(model.contrasts.row >= 0))
-    number = np.full(before, -1)
-    number[needed] = np.arange(needed.size)
-    index = np.where(model.strata.index >= 0, number[np.maximum(model.strata.index, 0)], -1)
-    n_contrasts = len(scenario.contrasts)
-    small = replace(
-        model,
-        strata=model.strata._replace(index=index),
-        contrasts=model.contrasts._replace(row=model.contrasts.row[needed]),
-        n_summaries=needed.size + n_contrasts,
-    )
+    small, number = only(model, summary)
+    n_needed, n_contrasts = small.contrasts.row.size, len(scenario.contrasts)
     # The scores of a stratum are reflected so that the first one counts most; unreflected ones have the same law, and a slot each.
     unreflected = replace(small, strata=small.strata._replace(reflection=np.zeros_like(small.strata.reflection)))
-    rows = np.concatenate([needed.size + np.arange(n_contrasts), np.where(summary >= 0, number[np.maximum(summary, 0)], -1)]).astype(int)
+    rows = np.concatenate([n_needed + np.arange(n_contrasts), np.where(summary >= 0, number[np.maximum(summary, 0)], -1)]).astype(int)
     contrasts = model.contrasts
 
     def answers(stored: Array) -> tuple[Array, Array]:
         targets = np.where(rows[:, None] >= 0, stored[rows], 0.0)
-        ratio = stored[needed.size + contrasts.claim_contrast]
+        ratio = stored[n_needed + contrasts.claim_contrast]
         true = (contrasts.claim_low[:, None] <= ratio) & (ratio <= contrasts.claim_high[:, None])
         return targets, np.where(np.isnan(ratio), np.nan, true)
 
     refused = {}
     if asked.scale == "raw":
-        ends = [[_place(places, scenario.periods, contrast.numerator)] for contrast in scenario.contrasts] + [[cell] for cell in cells]
-        for t, (cell,) in enumerate(ends):
+        numerators = [_place(places, scenario.periods, contrast.numerator) for contrast in scenario.contrasts]
+        for t, cell in enumerate([*numerators, *cells]):
             if model.tail_index[cell] <= 4.0:
-                refused[t] = f'its variance would not settle ({model.reasons[model.reason[cell]]}); scale = "log" does without'
+                refused[t] = f"its variance would not settle ({model.reasons[model.reason[cell]]}); {_ON_THE_LOG}"
+            elif t < n_contrasts and not _bounded_below(model, scenario.contrasts[t].denominator):
+                refused[t] = f"its variance might not settle (nothing keeps its denominator from 0); {_ON_THE_LOG}"
     groups = input_groups(model) if asked.shapley else {}
     found = find(
         BorderEngine(small),
@@ -299,6 +317,7 @@ def of_run(model: Model, run_plan: Plan, asked: Sensitivity, threads: int | None
         rerun=BorderEngine(unreflected),
         refused=refused,
         threads=threads,
+        progress=progress,
     )
     given = {"first_order": found.first_order, "evppi": found.evppi, "shapley": found.shapley}
     names = target_names(model, asked)
@@ -309,6 +328,34 @@ def of_run(model: Model, run_plan: Plan, asked: Sensitivity, threads: int | None
         "input_groups": tuple(groups),
         "notes": {name: note for name, note in zip(names, found.notes, strict=True) if note},
     }
+
+
+def only(model: Model, summary: np.ndarray) -> tuple[Model, np.ndarray]:
+    """Return the model that answers contrasts and these summaries alone, to the same bits, and the new number of each summary, or -1."""
+    needed = np.union1d(summary[summary >= 0], np.flatnonzero(model.contrasts.row >= 0))
+    number = np.full(model.contrasts.row.size, -1)
+    number[needed] = np.arange(needed.size)
+    index = model.strata.index
+    strata = model.strata._replace(
+        index=np.where(index >= 0, number[np.maximum(index, 0)], -1), precursors=renumbered(model.strata.precursors, number)
+    )
+    contrasts = model.contrasts._replace(row=model.contrasts.row[needed])
+    return replace(model, strata=strata, contrasts=contrasts, n_summaries=needed.size + len(model.scenario.contrasts)), number
+
+
+def _bounded_below(model: Model, one: Result) -> bool:
+    """Return whether a result cannot come near 0: a gross mass that holds seized kg whose place is known. Of others it is not shown."""
+    scenario = model.scenario
+    members = dict(scenario.places)[one.corridor]
+    place = _place([name for name, _ in scenario.places], scenario.periods, replace(one, quantity="unattributed_pure_kg"))
+    rows = [
+        row
+        for row in scenario.rows
+        if row.corridor in members and row.period == one.period and row.unit == "kg" and one.form in ("all", row.form)
+        if row.form != "precursor"
+    ]
+    least = sum(row.amount - (row.rounding or 0.0) for row in rows)
+    return one.quantity in ("seized_gross_kg", "flow_gross_kg") and bool(model.summary[place] == ZERO) and least > 0.0
 
 
 def _place(places: Sequence[str], periods: Sequence[str], one: Any) -> tuple[int, int, int, int]:
@@ -347,7 +394,8 @@ def _used(model: Model) -> set[int]:
     """Return the slots that this model reads; the cases of a sweep share the names of all."""
     strata, inputs = model.strata, model.inputs
     arrays = (
-        inputs.slot, inputs.chi_slot, strata.slot, strata.unknown_slot, strata.row_half_slot, strata.row_copy_slot, strata.term_slot
+        inputs.slot, inputs.chi_slot, strata.slot, strata.unknown_slot, strata.row_half_slot, strata.row_copy_slot, strata.term_slot,
+        strata.precursors.half_slot,
     )  # fmt: skip
     return {int(slot) for array in arrays for slot in array.ravel() if slot >= 0}
 
