@@ -692,6 +692,7 @@ def _pilot_of(scenario: Scenario) -> str:
         text += f" of the first case of each law of loads ({', '.join(laws)})" if len(laws) > 1 else " of the first case; others may differ"
     left_out = ["what a tolerance adds"] * any(case.tolerance is not None for case in scenario.runs)
     left_out += ["a second count of claims that few draws hit"] * any(bool(case.claims) for case in scenario.runs)
+    left_out += ["the draws of [sensitivity]"] * (scenario.sensitivity is not None)
     return f"{text}, without {' and '.join(left_out)}" if left_out else text
 
 

@@ -85,16 +85,21 @@ def first_order(counts: NDArray[np.int64], sums: Array, mean_square: Array) -> E
     weight = counts.sum(axis=0) / np.maximum(counts.sum(axis=(0, 2)), 1)[:, None]
     whole = sums.sum(axis=2) / np.maximum(counts.sum(axis=2), 1)
     n = len(counts)
+    inside_bins, in_all = (means, means**2, met), (whole, whole**2, mean_square)
+    # Sums over batches are made once, not for every batch left out: that was a fifth of the time of all indices.
+    sums_inside, sums_in_all = ([each.sum(axis=0) for each in of] for of in (inside_bins, in_all))
 
     def index(left_out: int | None) -> Array:
-        less = slice(0, 0) if left_out is None else slice(left_out, left_out + 1)
-        total, squares, batches = (each.sum(axis=0) - each[less].sum(axis=0) for each in (means, means**2, met))
+        def kept(sums_of: list[Any], each: tuple[Any, ...]) -> list[Any]:
+            return sums_of if left_out is None else [total - one[left_out] for total, one in zip(sums_of, each, strict=True)]
+
+        total, squares, batches = kept(sums_inside, inside_bins)
         inside = (weight * _pairs(total, squares, batches)).sum(axis=1)
-        batches = n - (left_out is not None)
-        total, squares, mean = (each.sum(axis=0) - each[less].sum(axis=0) for each in (whole, whole**2, mean_square))
-        squared = _pairs(total, squares, batches)
+        total, squares, mean = kept(sums_in_all, in_all)
+        n_left = n - (left_out is not None)
+        squared = _pairs(total, squares, n_left)
         with np.errstate(invalid="ignore", divide="ignore"):
-            found: Array = (inside - squared) / (mean / batches - squared)
+            found: Array = (inside - squared) / (mean / n_left - squared)
         return found
 
     return index(None), jackknifed(np.stack([index(batch) for batch in range(n)]))

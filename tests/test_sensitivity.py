@@ -257,8 +257,9 @@ def purity_p(case):
     return equal_p(*numbers, *(found[f"shapley{end}"][group, target] for end in ("", "_mcse")))
 
 
-def test_purity_alone_does_the_same_by_both_ways(statistics_seed):
-    verdicts.decide("purity, both ways", purity_p(asked({"shapley": True}, run={"seed": statistics_seed})))
+@pytest.mark.parametrize("sampler", ["sobol", "philox"])
+def test_purity_alone_does_the_same_by_both_ways(sampler, statistics_seed):
+    verdicts.decide("purity, both ways", purity_p(asked({"shapley": True}, run={"seed": statistics_seed, "sampler": sampler})))
 
 
 @pytest.mark.parametrize("fault", ["another group", "one uniform more"])
@@ -345,6 +346,8 @@ def test_progress_counts_what_is_redrawn():
     sim.run(case, progress=lambda done, total: seen.append((done, total)))
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
     assert seen[-1][0] == seen[-1][1] > 2 * case.draws
+    assert "the draws of [sensitivity]" in cli._pilot_of(case)  # what a plan leaves out
+    assert "the draws of [sensitivity]" not in cli._pilot_of(asked(None))
 
 
 def test_cases_of_a_sweep_have_indices_of_their_own(swept):
