@@ -1020,7 +1020,7 @@ def _growth(tree: xr.DataTree, prob: float) -> list[str]:
 
 
 def _claims(tree: xr.DataTree) -> list[str]:
-    """Return a sentence for each claim, each as a paragraph: what is claimed, how probable it is, in words and in digits."""
+    """Return a sentence for each claim, each as a paragraph: id, case, what is claimed, and how probable it is, in words and in digits."""
     if "claims" not in tree.children:
         return []
     group = tree["claims"].to_dataset()
@@ -1033,9 +1033,9 @@ def _claims(tree: xr.DataTree) -> list[str]:
     ]
     sentences = []
     order = [str(name) for name in group["claim"].to_series()]
-    for *labels, _, said in sorted(_alike(rows, len(_sweeps(tree))), key=lambda row: order.index(row[-2])):
-        case = ", ".join(f"{sweep} = {label}" for sweep, label in zip(_sweeps(tree), labels, strict=True) if label != ALL)
-        sentences.append(_paragraph(f"{case}: {said}" if case else said))
+    for *labels, name, said in sorted(_alike(rows, len(_sweeps(tree))), key=lambda row: order.index(row[-2])):
+        case = "".join(f"; {sweep} = {label}" for sweep, label in zip(_sweeps(tree), labels, strict=True) if label != ALL)
+        sentences.append(_paragraph(f"{name}{case}: {said}"))
     if len(sentences) > MOST_ROWS:
         sentences[MOST_ROWS:] = [f"The first {MOST_ROWS} of {len(sentences):,} claims; the others are in the result."]
     return sentences

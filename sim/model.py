@@ -33,6 +33,7 @@ DIAGNOSTICS: Mapping[str, Quantity] = {
 }
 
 _NAME_ANOTHER = "Name a result that has evidence, or add a row"
+_SAME_LENGTH = 0.01  # share by which two periods may differ without a warning: a leap year's day is .003, a calendar month's day .03
 _WITHOUT_TIME = ("purity", "interdiction_rate")  # quantities that do not grow with the length of a period
 
 _SIDES = ("numerator", "denominator")
@@ -241,7 +242,7 @@ def warnings(scenario: Scenario) -> tuple[str, ...]:
             continue  # of the same two periods as the growth's first
         ratio = days_ratio(contrast.numerator, contrast.denominator)
         sides = [side for side in (contrast.numerator, contrast.denominator) if side.quantity not in _WITHOUT_TIME]
-        if not sides or ratio == 1.0:
+        if not sides or abs(ratio - 1.0) <= _SAME_LENGTH:
             continue
         labels = f"{contrast.numerator.period} and {contrast.denominator.period}"
         if math.isnan(ratio):
