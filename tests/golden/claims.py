@@ -3,8 +3,8 @@
     .venv/bin/python -m tests.golden.claims
 
 The words stand in docs/claims-2024.in.md, with fields such as {{ratio: CONTRAST | CASE}} where the figures go; a case is a label of the
-sweep and is left out where the sweep moves nothing. What an answer hangs on is found by pinning one input at a time at its 5 and 95 %
-quantiles, which takes some minutes.
+sweep and is left out where the sweep moves nothing. What an answer hangs on is in the group /sensitivity; the Shapley effects of groups of
+inputs come from a second, smaller run of one case.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from __future__ import annotations
 import functools
 import math
 import re
+import tomllib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import xarray as xr
 
@@ -26,8 +27,9 @@ SCENARIO = ROOT / "scenarios" / "claims-2024.toml"
 WORDS = ROOT / "docs" / "claims-2024.in.md"
 DOCUMENT = ROOT / "docs" / "claims-2024.md"
 SWEEP = "northern_powder"
-PINNED_DRAWS = 16_384
-PINNED_CASE = "5 to 50 %"
+HANGING_CASE = "5 to 50 %"
+GROUPED_DRAWS = 65_536
+INDICES = {"first_order": ("parameter", "target"), "evppi": ("parameter", "claim"), "shapley": ("input_group", "target")}
 FIELD = re.compile(r"\{\{(\w+)(?:: (.*?))?\}\}")
 CLAIM_NUMBERS = ("probability", "probability_mcse", "lower_bound", "upper_bound", "hits", "n_draws")
 
@@ -40,13 +42,21 @@ def figure(tree: xr.DataTree, kind: str, which: str) -> tuple[float, float]:
     """Return one figure and its Monte Carlo standard error.
 
     ratio, low, high: the median and the ends of the 90 % interval of a contrast; times, timeslow, timeshigh: 1 / these; percent: its
-    increase; probability: of a claim, in percent; median, lower, upper: of a cell, named "quantity, corridor, period".
+    increase; probability: of a claim, in percent; median, lower, upper: of a cell, named "quantity, corridor, period"; first_order, evppi
+    and shapley: of an answer and an input, named "answer > input", in percent and always of one case.
     """
     name, _, case = which.partition(" | ")
     at = {SWEEP: case or cases(tree)[0]}
     if kind == "probability":
         chosen = tree["claims"].to_dataset().sel(claim=name, **at)
         return 100.0 * float(chosen["probability"]), 100.0 * float(chosen["probability_mcse"])
+    if kind in INDICES:
+        inputs, of = INDICES[kind]
+        name, _, label = name.partition(" > ")
+        group = (grouped() if kind == "shapley" else tree)["sensitivity"].to_dataset()
+        at = {SWEEP: HANGING_CASE} if SWEEP in group[kind].dims else {}
+        chosen = group.sel({of: name, inputs: label, **at})
+        return 100.0 * float(chosen[kind]), 100.0 * float(chosen[f"{kind}_mcse"])
     ends = {"low": 0.05, "timeslow": 0.05, "lower": 0.05, "high": 0.95, "timeshigh": 0.95, "upper": 0.95}
     quantile = ends.get(kind, 0.5)
     if kind in ("median", "lower", "upper"):
@@ -84,7 +94,10 @@ def alone(tree: xr.DataTree, group: str, dimension: str, name: str) -> bool:
 
 
 def table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    marks = ["---" if name in ("", "contrast", "claim", "in words", "input", "answer") else "---:" for name in header]
+    marks = [
+        "---" if name in ("", "contrast", "claim", "in words", "single inputs", "groups of inputs", "worth knowing") else "---:"
+        for name in header
+    ]
     return "\n".join("| " + " | ".join(row) + " |" for row in (header, marks, *rows))
 
 
@@ -107,11 +120,15 @@ def ratios(tree: xr.DataTree, names: str) -> str:
 
 def threshold(tree: xr.DataTree, name: str) -> tuple[str, float, float]:
     """Return the contrast that a claim is about and the bounds within which it holds."""
-    import tomllib
-
     (asked,) = (each for each in tomllib.loads(str(tree.attrs["scenario"]))["claim"] if each["id"] == name)
     low, high = asked.get("between", (asked.get("above", -math.inf), asked.get("below", math.inf)))
     return asked["contrast"], low, high
+
+
+def arithmetic(tree: xr.DataTree, contrast: str) -> bool:
+    """Return whether a contrast is one of gross weights seized, in which there is nothing but rounding."""
+    asked = [each for each in tomllib.loads(str(tree.attrs["scenario"]))["contrast"] if each["id"] == contrast]
+    return all(each[side]["quantity"] == "seized_gross_kg" for each in asked for side in ("numerator", "denominator")) and bool(asked)
 
 
 def claims(tree: xr.DataTree, names: str) -> str:
@@ -122,81 +139,96 @@ def claims(tree: xr.DataTree, names: str) -> str:
         median, mcse = figure(tree, "ratio", f"{contrast} | {case}")
         edge = low if median < low else high if median > high else min((low, high), key=lambda x: abs(math.log(max(x, 1e-300) / median)))
         word, digits = claim(tree, name, case)
-        found.append((f"{label}", word, digits.removeprefix("probability "), written(edge / median, edge * mcse / median**2)))
+        found.append(
+            (
+                label,
+                "arithmetic" if arithmetic(tree, contrast) else word,
+                digits.removeprefix("probability "),
+                written(edge / median, edge * mcse / median**2),
+            )
+        )
     return table(("claim", "in words", "probability", "to the edge"), found)
 
 
 # --- what an answer hangs on -------------------------------------------------------------------------------------------------------
 
 
+def strongest(tree: xr.DataTree, index: str, inputs: str, of: str, name: str) -> list[tuple[str, float, float]]:
+    """Return the (input, index, error) that one answer hangs on most, in percent; none that is not three errors and 1 % above 0.
+
+    Of an input that differs by place or year the strongest one speaks for all.
+    """
+    group = tree["sensitivity"].to_dataset()
+    at = {SWEEP: HANGING_CASE} if SWEEP in group[index].dims else {}
+    chosen = group[[index, f"{index}_mcse"]].sel({of: name, **at})
+    best: dict[str, tuple[str, float, float]] = {}
+    for label, share, error in zip(
+        chosen[inputs].values, 100.0 * chosen[index].values, 100.0 * chosen[f"{index}_mcse"].values, strict=True
+    ):
+        block = str(label).partition("@")[0]
+        if share > max(3.0 * error, 1.0) and share > best.get(block, ("", 0.0, 0.0))[1]:
+            best[block] = str(label), float(share), float(error)
+    return sorted(best.values(), key=lambda found: -found[1])[:3]
+
+
+def percent(share: float, error: float) -> str:
+    return f"{share:.{int(error < 0.5)}f}"
+
+
+def listed(found: list[tuple[str, float, float]]) -> str:
+    return "; ".join(f"{label} {percent(share, error)} ({error:.1f})" for label, share, error in found) or "none above 1 %"
+
+
 @functools.cache
-def pinned(draws: int = PINNED_DRAWS) -> dict[str, tuple[xr.DataTree, ...]]:
-    """Return input -> results with that input at its 5 and 95 % quantile, all else free; "all" has every input at its median."""
+def grouped() -> xr.DataTree:
+    """Return the run with Shapley effects of groups of inputs, with one law for the purity of northern powder."""
     scenario = sim.load_scenario(SCENARIO)
-    law = next(value for value, label in zip(scenario.sweeps[0].values, scenario.sweeps[0].labels, strict=True) if label == PINNED_CASE)
-    fixed = {scenario.sweeps[0].path: law}
+    (sweep,) = scenario.sweeps
+    law = next(law for law, label in zip(sweep.values, sweep.labels, strict=True) if label == HANGING_CASE)
+    one = sim.load_scenario(SCENARIO, overrides={sweep.path: law})
+    assert one.sensitivity is not None
+    return sim.run(replace(one, sensitivity=replace(one.sensitivity, shapley=True)), draws=GROUPED_DRAWS)
 
-    def run(changes: dict[str, Any]) -> xr.DataTree:
-        return sim.run(sim.load_scenario(SCENARIO, overrides=fixed | changes), draws=draws)
 
-    free = run({})
-    laws = free["parameters"].to_dataset()["value"]
-    blocks: dict[str, tuple[float, float, float]] = {}
-    for draw in laws["parameter"].values:
-        low, middle, high = (float(laws.sel(parameter=draw, quantile=q)) for q in (0.05, 0.5, 0.95))
-        if low < high:
-            blocks[str(draw).partition("@")[0]] = low, middle, high
-    units = {str(draw).partition("@")[0]: str(unit) for draw, unit in zip(laws["parameter"].values, laws["unit"].values, strict=True)}
+def hangs(tree: xr.DataTree, names: str) -> str:
+    """Return, for each contrast, the single inputs and the groups of inputs that most of its variance is due to."""
+    found = [
+        (
+            name,
+            listed(strongest(tree, "first_order", "parameter", "target", name)),
+            listed(strongest(grouped(), "shapley", "input_group", "target", name)),
+        )
+        for name in names.split("; ")
+    ]
+    return table(("contrast", "single inputs", "groups of inputs"), found)
 
-    def law_of(block: str, number: float) -> Any:
-        return {"kind": "constant", "value": number if units[block] == "1" else f"{number!r} {units[block]}"}
 
-    found = {"": (free,)}
-    for block, (low, _, high) in blocks.items():
-        found[block] = tuple(run({f"parameter.{block}.distribution": law_of(block, number)}) for number in (low, high))
-    found["correlation of detection_rate[northern] by year"] = tuple(
-        run({"parameter.detection_rate[northern].correlation": number, "correlation.borders.value": 0.0}) for number in (0.0, 0.99)
+def worth(tree: xr.DataTree, names: str) -> str:
+    """Return, for each claim, the single inputs whose exact value would most help to be right about it."""
+    return table(
+        ("claim", "worth knowing"), [(name, listed(strongest(tree, "evppi", "parameter", "claim", name))) for name in names.split("; ")]
     )
-    found["attribution_share[northern]"] = tuple(run({"parameter.attribution_share[northern].distribution": number}) for number in (0.3, 1))
-    everything = {f"parameter.{block}.distribution": law_of(block, middle) for block, (_, middle, _) in blocks.items()}
-    found["all"] = (run(everything),)
-    return found
 
 
-def hangs(names: str) -> str:
-    """Return, for each contrast, the two inputs that move its median most, and what is left when every input is at its median."""
-    runs = pinned()
-    found = []
-    for name in names.split("; "):
-        medians = {
-            block: [float(tree["contrasts"]["ratio"].sel(contrast=name, quantile=0.5)) for tree in trees]
-            for block, trees in runs.items()
-            if len(trees) == 2
-        }
-        swings = sorted(medians, key=lambda block: -abs(math.log(medians[block][1] / medians[block][0])))
-        errors = float(runs[""][0]["contrasts"]["ratio_mcse"].sel(contrast=name, quantile=0.5))
-        text = []
-        for block in swings[:2]:
-            first, second = medians[block]
-            if abs(first - second) > 6.0 * errors:
-                text.append(f"{block} ({written(first, errors)} to {written(second, errors)})")
-        left = runs["all"][0]["contrasts"].to_dataset().sel(contrast=name, quantile=[0.05, 0.95])
-        low, high = (written(float(r), float(e)) for r, e in zip(left["ratio"], left["ratio_mcse"], strict=True))
-        found.append((name, "; ".join(text) or "no input", f"{low} to {high}"))
-    return table(("contrast", "input", "all at their medians"), found)
+def unmoved(tree: xr.DataTree, names: str) -> str:
+    """Return the clause that no single input would help with any of some claims; fails where one would."""
+    found = {name: listed(helps) for name in names.split("; ") if (helps := strongest(tree, "evppi", "parameter", "claim", name))}
+    assert not found, f"the page says that no single input would help with {found}"
+    return "no single input, known exactly, would raise the chance of being right by a full point"
 
 
 def value(tree: xr.DataTree, kind: str, which: str) -> str:
     if kind in ("ratios", "claims"):
         return {"ratios": ratios, "claims": claims}[kind](tree, which)
-    if kind == "hangs":
-        return hangs(which)
+    if kind in ("hangs", "worth", "unmoved"):
+        return {"hangs": hangs, "worth": worth, "unmoved": unmoved}[kind](tree, which)
     if kind in ("run_id", "draws"):
         return f"{tree.attrs[kind]:,}" if kind == "draws" else str(tree.attrs[kind])
     if kind in ("word", "digits"):
         name, _, case = which.partition(" | ")
         return claim(tree, name, case or cases(tree)[0])[kind == "digits"]
-    return written(*figure(tree, kind, which))
+    number, error = figure(tree, kind, which)
+    return percent(number, error) if kind in INDICES else written(number, error)
 
 
 def write(tree: xr.DataTree) -> str:
