@@ -6,7 +6,8 @@ import numpy as np
 
 from sim.model import compile_model
 from sim.records import QUANTITIES, RESULT_FORMS
-from sim.runner import PROBABILITIES, BorderEngine, Plan, estimate
+from sim.runner import PROBABILITIES, Plan, estimate
+from sim.simulation import BorderEngine
 
 from .measuring import Array, Effort, Measures
 from .scenarios import SOUTHWEST, shipped

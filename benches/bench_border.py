@@ -8,7 +8,8 @@ import numpy as np
 
 from sim.kernels import summaries
 from sim.model import Model, compile_model
-from sim.runner import BLOCK, Block, BorderEngine, simulate
+from sim.runner import BLOCK, Block
+from sim.simulation import BorderEngine, simulate
 
 from . import numpy_border
 from .measuring import Contender, Effort, Measures, seconds_per_draw

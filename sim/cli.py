@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import math
 import os
@@ -12,12 +11,13 @@ import sys
 import time
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, InvalidOperation
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from . import printed
 from .errors import EvidenceError, Problem, ResultError, ScenarioError, SimError
 from .limits import MAX_DRAWS, MAX_SEED, MAX_THREADS
 
@@ -27,49 +27,6 @@ if TYPE_CHECKING:
     from .records import Scenario
 
 DONE, RUN_FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
-ABSENT = "–"
-ALL = "all"  # cases of the sweeps, where a row reads the same in each
-MOST_ROWS = 60  # of a printed table of cases
-MOST_DIGITS = 4  # significant ones; what is known better is in the file
-FRACTIONS = ("purity", "interdiction_rate")  # shown in percent, in print alone
-
-
-# ------------------------------------------------------------------------------------------------------------------ numbers
-
-
-def format_number(number: float, mcse: float) -> str:
-    """Write a number with no more digits than its Monte Carlo standard error carries.
-
-    The last digit shown stands for at least one standard error, so that another seed moves it by one or two; and no more than
-    four significant digits are shown however small the error. With an error of 0 (a number that is the same in every draw) all
-    whole digits are shown besides; an error that is not known leaves one digit. A number that its error drowns is "~0", one that
-    does not exist is a dash.
-
-    >>> format_number(1234.567, 3.0), format_number(0.0123456, 0.0002), format_number(19.5, 0.0), format_number(3.0, 20.0)
-    ('1,230', '0.012', '19.50', '~0')
-    """
-    if math.isnan(number):
-        return ABSENT
-    if math.isinf(number):
-        return "inf" if number > 0 else "-inf"
-    if number == 0.0:
-        return "0"
-    exact = Decimal(repr(float(number)))
-    error = Decimal(repr(float(mcse))) if math.isfinite(mcse) else None
-    place = exact.adjusted() - (MOST_DIGITS if error is not None else 1) + 1
-    if error == 0:
-        place = min(place, 0)
-    elif error is not None:
-        place = max(place, error.adjusted() + (error != Decimal(1).scaleb(error.adjusted())))
-    whole = round(exact.scaleb(-place))
-    if error != 0 and abs(whole) >= 10 ** (MOST_DIGITS if error is not None else 1):  # 9999.96 has become 10000: one digit too many
-        place, whole = place + 1, round(exact.scaleb(-place - 1))
-    if whole == 0:
-        return "~0"
-    shown = Decimal(whole).scaleb(place)
-    if shown.adjusted() >= 15 or shown.adjusted() < -6:
-        return f"{shown:.{len(str(abs(whole))) - 1}e}"
-    return f"{shown:,.{max(-place, 0)}f}"
 
 
 def _whole_number(low: int, high: int) -> Callable[[click.Context, click.Parameter, str | None], int | None]:
@@ -270,7 +227,7 @@ def run(
                 _tell(f"{scenario.name} failed: {type(error).__name__}: {error}")
             else:
                 if not quiet:
-                    _tell(f"{_summary(tree, prob=0.9, terminal=_is_terminal(sys.stderr))}\n\n{note or _pace(tree)}")
+                    _tell(f"{printed.summary(tree, prob=0.9, terminal=printed.is_terminal(sys.stderr))}\n\n{note or printed.pace(tree)}")
                 unheard += not _tell(str(final), err=False)
             batch.next()
     if unheard:
@@ -370,8 +327,12 @@ def show(result: Path, quantity: str | None, prob: float) -> None:
         results.credible_interval(tree["quantiles"], prob=prob)
     except ResultError as error:
         raise click.BadParameter(str(error), param_hint="--prob") from error
-    terminal = _is_terminal(sys.stdout)
-    click.echo(_summary(tree, prob, terminal=terminal) if quantity is None else _table_of_forms(tree, quantity, prob, terminal=terminal))
+    terminal = printed.is_terminal(sys.stdout)
+    click.echo(
+        printed.summary(tree, prob, terminal=terminal)
+        if quantity is None
+        else printed.table_of_forms(tree, quantity, prob, terminal=terminal)
+    )
 
 
 @main.command(name="list")
@@ -393,14 +354,14 @@ def list_(folder: Path) -> None:
             record.name,
             record.run_id,
             record.created_at,
-            f"{record.draws:,}" if record.draws is not None else ABSENT,
+            f"{record.draws:,}" if record.draws is not None else printed.ABSENT,
             record.state,
             record.question,
         )
         for record in records
     ]
     header = ("name", "run", "created", "draws", "state", "question")
-    click.echo(_render(header, rows, numbers=[3], terminal=_is_terminal(sys.stdout)))
+    click.echo(printed.render(header, rows, numbers=[3], terminal=printed.is_terminal(sys.stdout)))
     for record in records:
         if record.damage:
             click.echo(record.damage, err=True)
@@ -467,11 +428,14 @@ def tipping(
     found.to_netcdf(output, engine="h5netcdf")
     first = found["tipping_value"].dims[0]
     pairs = [zip(*rows, strict=True) for rows in zip(found["tipping_value"].values, found["tipping_value_mcse"].values, strict=True)]
-    rows = [(_label(x), *(format_number(*pair) for pair in row)) for x, row in zip(found[first].values.tolist(), pairs, strict=True)]
+    rows = [
+        (printed.label_of(x), *(printed.format_number(*pair) for pair in row))
+        for x, row in zip(found[first].values.tolist(), pairs, strict=True)
+    ]
     header = (str(first), *(f"P = {level:g}" for level in found["level"].values))
     second = found["probability"].dims[1]
     click.echo(f"{found.attrs['title']}\n\n{second} at which the probability is P:\n", err=True)
-    click.echo(_render(header, rows, numbers=range(4), terminal=_is_terminal(sys.stderr)), err=True)
+    click.echo(printed.render(header, rows, numbers=range(4), terminal=printed.is_terminal(sys.stderr)), err=True)
     click.echo(str(output))
 
 
@@ -562,7 +526,7 @@ def fit_loads(
         evidence or None, groups=groups, summaries=summaries, truncation=truncation, rounding=rounding, pool=not no_pool
     )
     header, rows = load_sizes.as_rows(data)
-    click.echo(_render(header, rows, numbers=range(1, len(header)), terminal=_is_terminal(sys.stderr)), err=True)
+    click.echo(printed.render(header, rows, numbers=range(1, len(header)), terminal=printed.is_terminal(sys.stderr)), err=True)
     for report in data.attrs["reports"]:
         click.echo(report, err=True)
     if picture:
@@ -670,7 +634,7 @@ def _print_plan(scenario: Scenario, final: Path, unfinished: Path, threads: int 
         ("periods", ", ".join(scenario.runs[0].periods)),
         ("strata with evidence", str(len(matched.strata) + len(matched.precursors))),
         ("parameter draws", f"{len(matched.parameter_draws)} from {len(scenario.parameters)} blocks"),
-        ("size of loads", _load_law(scenario.document["model"], scenario.document.get("sweep", []))),
+        ("size of loads", printed.load_law(scenario.document["model"], scenario.document.get("sweep", []))),
         ("draws", f"{scenario.draws:,} asked, {first.draws:,} used: {first.replicates} x {first.points:,} ({scenario.sampler})"),
         *([("tolerance", f"{scenario.tolerance:g}: more draws where it takes them")] if scenario.tolerance is not None else []),
         ("draws kept", f"{scenario.keep_draws:,}"),
@@ -680,7 +644,7 @@ def _print_plan(scenario: Scenario, final: Path, unfinished: Path, threads: int 
         ("time", "none" if done else f"about {_duration(estimated_seconds(scenario, threads))}, {_pilot_of(scenario)}"),
         ("result", f"{final}{' (made before)' if done else ''}"),
     ]
-    click.echo(_render(("", ""), rows, terminal=_is_terminal(sys.stderr)), err=True)
+    click.echo(printed.render(("", ""), rows, terminal=printed.is_terminal(sys.stderr)), err=True)
     _print_warnings(scenario)
 
 
@@ -717,7 +681,7 @@ def _some(labels: Sequence[object]) -> str:
 
 
 def _print_warnings(scenario: Scenario) -> None:
-    for warning in _together(scenario.warnings):
+    for warning in printed.together(scenario.warnings):
         click.echo(f"Note: {warning}", err=True)
 
 
@@ -773,7 +737,7 @@ class _Batch:
         """Give the function that the run of one scenario reports to, if anybody listens."""
         if self.quiet:
             yield None
-        elif _is_terminal(sys.stderr):
+        elif printed.is_terminal(sys.stderr):
             with self._bars(name) as report:
                 yield report
         else:
@@ -848,440 +812,3 @@ def _telling_of_compiling(quiet: bool) -> contextlib.AbstractContextManager[None
         _tell(f"Compiling the kernels, {kept}: half a minute to a minute.")
 
     return when_compiling(tell)
-
-
-# ------------------------------------------------------------------------------------------------------------------ tables
-
-
-def _is_terminal(stream: Any) -> bool:
-    with contextlib.suppress(AttributeError, ValueError):
-        return bool(stream.isatty())
-    return False
-
-
-def _render(header: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: Sequence[int] = (), terminal: bool) -> str:
-    """Return a table as text, never folded: a number cut in two is worse than a line that the terminal wraps. `numbers` are set right."""
-    import io
-
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD, show_header=any(header), padding=(0, 1, 0, 0))
-    for index, name in enumerate(header):
-        table.add_column(name, justify="right" if index in numbers else "left", no_wrap=True, vertical="bottom")
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))  # labels are text, whatever brackets they hold
-    written = io.StringIO()
-    Console(file=written, force_terminal=terminal, width=10_000, highlight=False).print(table)
-    return "\n".join(line.rstrip() for line in written.getvalue().splitlines() if line.strip())
-
-
-def _cells(tree: xr.DataTree, quantity: str, form: str, prob: float) -> list[tuple[str, str]]:
-    """Return (median, interval) as text for every case, corridor and period, in their order; fractions in percent."""
-    from .results import credible_interval
-
-    scale = 100.0 if quantity in FRACTIONS else 1.0
-    middle, bounds = [], []
-    for group in ("quantiles", "mcse"):
-        chosen = tree[group].to_dataset()[quantity].sel(form=form)
-        middle.append(scale * chosen.sel(quantile=0.5).to_numpy().ravel())
-        bounds.append(scale * credible_interval(chosen, prob=prob).to_numpy().reshape(-1, 2))
-    cells = []
-    for median, error, interval, errors in zip(*middle, *bounds, strict=True):
-        lower, upper = (format_number(*pair) for pair in zip(interval, errors, strict=True))
-        cells.append((format_number(median, error), ABSENT if lower == upper == ABSENT else f"{lower} to {upper}"))
-    return cells
-
-
-def _sweeps(tree: xr.DataTree) -> list[str]:
-    """Return the dimensions of sweeps: those before the corridors."""
-    dimensions = [str(dimension) for dimension in tree["quantiles"].to_dataset()["flow_pure_kg"].dims]
-    return dimensions[: dimensions.index("corridor")]
-
-
-def _places(tree: xr.DataTree) -> list[tuple[str, ...]]:
-    """Return (labels of sweeps, corridor, period) of every row of a table, in the order of `_cells`; groups are marked."""
-    labels = tree["quantiles"].coords
-    marked = zip(labels["corridor"].to_series(), labels["is_group"].to_series(), strict=True)
-    corridors = [f"{corridor} (group)" if is_group else str(corridor) for corridor, is_group in marked]
-    swept = [[_label(label) for label in labels[dimension].to_series()] for dimension in _sweeps(tree)]
-    return list(itertools.product(*swept, corridors, map(str, labels["period"].to_series())))
-
-
-def _label(label: object) -> str:
-    return f"{label:.6g}" if isinstance(label, float) else str(label)
-
-
-def _alike(rows: Sequence[tuple[str, ...]], n_sweeps: int) -> list[tuple[str, ...]]:
-    """Return the rows of all cases, those first that read the same in every case, once: a sweep moves few of the answers of a scenario.
-
-    >>> _alike([("0", "a", "1"), ("0", "b", "2"), ("1", "a", "1"), ("1", "b", "3")], 1)
-    [('all', 'a', '1'), ('0', 'b', '2'), ('1', 'b', '3')]
-    """
-    n_cases = len(dict.fromkeys(row[:n_sweeps] for row in rows))
-    if n_cases < 2:
-        return list(rows)
-    in_case = len(rows) // n_cases
-    same = [len({row[n_sweeps:] for row in rows[i::in_case]}) == 1 for i in range(in_case)]
-    once = [(*[ALL] * n_sweeps, *row[n_sweeps:]) for row, alike in zip(rows[:in_case], same, strict=True) if alike]
-    return once + [row for i, row in enumerate(rows) if not same[i % in_case]]
-
-
-def _some_rows(header: Sequence[str], rows: Sequence[tuple[str, ...]], n_sweeps: int, terminal: bool) -> str:
-    """Return a table without the rows that have no evidence, of at most MOST_ROWS rows where cases make it longer.
-
-    The labels and columns before the numbers are set left.
-    """
-    numbers = range(n_sweeps + 2, len(header))
-    rows = [row for row in _alike(rows, n_sweeps) if set(row[n_sweeps + 2 :]) != {ABSENT}]
-    table = _render(header, rows[:MOST_ROWS] if n_sweeps else rows, numbers=numbers, terminal=terminal)
-    if n_sweeps and len(rows) > MOST_ROWS:
-        table += f"\n\nThe first {MOST_ROWS} of {len(rows):,} rows; the others are in the result."
-    return table
-
-
-def _summary(tree: xr.DataTree, prob: float, *, terminal: bool) -> str:
-    """Return what was seized and what flowed, by corridor and period, and beneath it what the evidence cannot tell."""
-    gross, pure, flow, rate = (
-        _cells(tree, quantity, "all", prob) for quantity in ("seized_gross_kg", "seized_pure_kg", "flow_pure_kg", "interdiction_rate")
-    )
-    interval = f"{100 * prob:g} %\ninterval"
-    swept = _sweeps(tree)
-    numbers = ("seized\ngross, kg", "seized\npure, kg", "flow\npure, kg", interval, "inter-\ndicted, %", interval)
-    header = (*swept, "corridor", "period", *numbers)
-    rows = [(*place, gross[row][0], pure[row][0], *flow[row], *rate[row]) for row, place in enumerate(_places(tree))]
-    question = str(tree.attrs["title"])
-    table = _some_rows(header, rows, len(swept), terminal)
-    answers = (
-        *_contrasts(tree, prob, terminal),
-        *_growth(tree, prob),
-        *_claims(tree),
-        *_conditioned(tree, prob, terminal),
-        *_hanging(tree),
-    )
-    return "\n\n".join([question, table, *_potentials(tree, prob, terminal), *answers, *_caveats(tree)])
-
-
-def _potentials(tree: xr.DataTree, prob: float, terminal: bool) -> list[str]:
-    """Return the table of what seized precursors could have made, where there are any."""
-    if "potential_pure_kg" not in tree["quantiles"].data_vars:
-        return []
-    cells = zip(_places(tree), _cells(tree, "potential_pure_kg", "all", prob), strict=True)
-    rows = [(*place, *cell) for place, cell in cells if cell[0] != ABSENT]
-    swept = _sweeps(tree)
-    header = (*swept, "corridor", "period", "potential of\nprecursors\npure, kg", f"{100 * prob:g} %\ninterval")
-    return [_some_rows(header, rows, len(swept), terminal)]
-
-
-def _cases(tree: xr.DataTree, group: str, ids: str) -> list[tuple[str, ...]]:
-    """Return (labels of sweeps, id) of every contrast or claim, case after case."""
-    labels = tree[group].coords
-    swept = [[_label(label) for label in labels[dimension].to_series()] for dimension in _sweeps(tree)]
-    return list(itertools.product(*swept, map(str, labels[ids].to_series())))
-
-
-def _contrasts(tree: xr.DataTree, prob: float, terminal: bool) -> list[str]:
-    """Return the table of contrasts, where there are any: median and interval of each ratio, and of its tipping factor the median."""
-    from .results import credible_interval
-
-    if "contrasts" not in tree.children:
-        return []
-    group = tree["contrasts"].to_dataset()
-    ratio, error = group["ratio"], group["ratio_mcse"]
-    bounds = (credible_interval(each, prob=prob).to_numpy().reshape(-1, 2) for each in (ratio, error))
-    medians = (each.sel(quantile=0.5).to_numpy().ravel() for each in (ratio, error, group["tipping_factor"]))
-    rows = []
-    for place, interval, errors, median, mcse, tipping in zip(_cases(tree, "contrasts", "contrast"), *bounds, *medians, strict=True):
-        lower, upper = (format_number(*pair) for pair in zip(interval, errors, strict=True))
-        shown = ABSENT if lower == upper == ABSENT else f"{lower} to {upper}"
-        relative = mcse / median if 0.0 < median < math.inf else 0.0
-        level = format_number(tipping, tipping * relative if math.isfinite(tipping) else 0.0)
-        rows.append((*place, format_number(median, mcse), shown, level))
-    header = (*_sweeps(tree), "contrast", "ratio", f"{100 * prob:g} %\ninterval", "tipping\nfactor")
-    n_sweeps = len(_sweeps(tree))
-    order = [str(name) for name in group["contrast"].to_series()]
-    rows = sorted(_alike(rows, n_sweeps), key=lambda row: order.index(row[n_sweeps]))  # the cases of one contrast stand together
-    table = _render(header, rows[:MOST_ROWS], numbers=range(n_sweeps + 1, len(header)), terminal=terminal)
-    more = f"\n\nThe first {MOST_ROWS} of {len(rows):,} rows; the others are in the result." if len(rows) > MOST_ROWS else ""
-    return [table + more]
-
-
-def _growth(tree: xr.DataTree, prob: float) -> list[str]:
-    """Return a paragraph for each growth, as `growth.in_words` says it."""
-    if "growth" not in tree.children:
-        return []
-    from .growth import in_words
-
-    said = in_words(tree["growth"].to_dataset(), prob, format_number, MOST_ROWS)
-    n_more = math.prod(tree["growth"]["quoted_ratio"].shape[:-1]) - len(said)
-    return said + ([f"The first {MOST_ROWS} of {len(said) + n_more:,} growths; the others are in the result."] if n_more else [])
-
-
-def _claims(tree: xr.DataTree) -> list[str]:
-    """Return a sentence for each claim, each as a paragraph: id, case, what is claimed, and how probable it is, in words and in digits."""
-    if "claims" not in tree.children:
-        return []
-    group = tree["claims"].to_dataset()
-    names = ("probability", "probability_mcse", "lower_bound", "upper_bound", "hits", "n_draws")
-    numbers = [group[name].to_numpy().ravel().tolist() for name in names]
-    texts = dict(zip(group["claim"].to_series(), group["text"].to_series(), strict=True))
-    rows = [
-        (*labels, name, claim_in_words(str(texts[name]), *given))
-        for (*labels, name), *given in zip(_cases(tree, "claims", "claim"), *numbers, strict=True)
-    ]
-    sentences = []
-    order = [str(name) for name in group["claim"].to_series()]
-    for *labels, name, said in sorted(_alike(rows, len(_sweeps(tree))), key=lambda row: order.index(row[-2])):
-        case = "".join(f"; {sweep} = {label}" for sweep, label in zip(_sweeps(tree), labels, strict=True) if label != ALL)
-        sentences.append(_paragraph(f"{name}{case}: {said}"))
-    if len(sentences) > MOST_ROWS:
-        sentences[MOST_ROWS:] = [f"The first {MOST_ROWS} of {len(sentences):,} claims; the others are in the result."]
-    return sentences
-
-
-def _hanging(tree: xr.DataTree) -> list[str]:
-    """Return a sentence for each answer that says which inputs it hangs on, where that was asked for."""
-    import textwrap
-
-    from .sensitivity import in_words
-
-    if "sensitivity" not in tree.children:
-        return []
-    group = tree["sensitivity"].to_dataset()
-    sentences = in_words(group, _sweeps(tree), format_number)
-    if sentences and "note" in group.attrs:
-        sentences[0] = f"Before any condition, {sentences[0]}"
-    if len(sentences) > MOST_ROWS:
-        sentences[MOST_ROWS:] = [f"The first {MOST_ROWS} of {len(sentences):,} sentences on inputs; the others are in the result."]
-    return [textwrap.fill(text, 100, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False) for text in sentences]
-
-
-# Words for probabilities, from the least likely up: each holds where both bounds lie within its range.
-LIKELIHOODS = (
-    (0.01, "exceptionally unlikely"),
-    (0.10, "very unlikely"),
-    (1 / 3, "unlikely"),
-    (2 / 3, "about as likely as not"),
-    (0.90, "likely"),
-    (0.99, "very likely"),
-    (1.00, "virtually certain"),
-)
-
-
-def claim_in_words(text: str, p: float, mcse: float, lower: float, upper: float, hits: int, n_draws: int) -> str:
-    """Return a claim as a sentence, with its probability in a word that both bounds allow and in digits that the error allows.
-
-    Where the bounds lie in different ranges the word is that of the range nearer to an even chance, which says less. Words as the IPCC
-    uses them (Mastrandrea et al. 2010).
-
-    >>> claim_in_words("The flow rose", 0.99530, 0.00002, 0.99526, 0.99534, 995_300, 1_000_000)
-    '"The flow rose" is virtually certain under these inputs: probability 99.53 %.'
-    >>> claim_in_words("The flow fell", 0.0, 1e-6, 0.0, 2.9957e-6, 0, 1_000_000)
-    '"The flow fell" is exceptionally unlikely under these inputs: in none of 1,000,000 draws, probability below 0.00030 %.'
-    """
-    text = text.rstrip(".")
-    if n_draws == 0:
-        return f'"{text}" has no probability: its ratio is 0/0 in every draw.'
-    middle = len(LIKELIHOODS) // 2
-    least, greatest = (next(i for i, (most, _) in enumerate(LIKELIHOODS) if bound <= most) for bound in (lower, upper))
-    if hits == 0:
-        how = f"in none of {n_draws:,} draws, probability below {_bound_in_percent(upper, up=True)} %"
-    elif hits == n_draws:
-        how = f"in all of {n_draws:,} draws, probability above {_bound_in_percent(lower, up=False)} %"
-    elif min(hits, n_draws - hits) < 50:
-        low, high = _bound_in_percent(lower, up=False), _bound_in_percent(upper, up=True)
-        how = f"in {hits:,} of {n_draws:,} draws, probability {low} to {high} %"
-    else:
-        how = f"probability {format_number(100.0 * p, 100.0 * mcse)} %"
-    word = LIKELIHOODS[min(max(middle, least), greatest)][1]
-    return f'"{text}" is {word} under these inputs: {how}.'
-
-
-def _bound_in_percent(p: float, *, up: bool) -> str:
-    """Write a bound to two digits of its distance from the nearer end, rounded away from what it bounds.
-
-    >>> _bound_in_percent(2.9957e-6, up=True), _bound_in_percent(1 - 2.9957e-6, up=False)
-    ('0.00030', '99.99970')
-    """
-    percent = Decimal(repr(p)) * 100
-    near = min(percent, 100 - percent)
-    place = Decimal(1).scaleb(near.adjusted() - 1) if near > 0 else Decimal(1)
-    rounding = ROUND_CEILING if up else ROUND_FLOOR
-    return f"{percent.quantize(place, rounding=rounding):f}"
-
-
-def _conditioned(tree: xr.DataTree, prob: float, terminal: bool) -> list[str]:
-    """Return what the conditions say, the results before and after side by side and what they teach, or why they were refused."""
-    import textwrap
-
-    texts = [f"Conditions refused: {reason}." for reason in str(tree.attrs.get("condition_refused", "")).splitlines()]
-    said = [textwrap.fill(text, 100, subsequent_indent="  ", break_on_hyphens=False) for text in texts]
-    if "conditioned" not in tree.children:
-        return said
-    after: Any = tree["conditioned"]
-    limits = {"soft_upper": "hardly above", "soft_lower": "hardly below"}
-    for condition in tomllib.loads(str(tree.attrs["scenario"]))["condition"]:
-        result = condition["result"]
-        form = "" if result["form"] == "all" else f", {result['form']},"
-        bounds = " and ".join(f"{words} {_bound(condition[key], result['quantity'])}" for key, words in limits.items() if key in condition)
-        said.append(f"Given {condition['id']}: {result['quantity']} of {result['corridor']} in {result['period']}{form} is {bounds}.")
-    worth = [f"{n:,.0f}" for n in sorted(after["ess"].to_numpy().ravel().tolist()) if n == n]
-    cut = float(after["contradicted_share"].max())
-    said[-1] += f"\nDraws in which more was seized inland than was missed there, {_percent(cut)}, contradict themselves." * (cut > 0.0)
-    said[-1] += f"\nUnder that, {int(tree.attrs['draws']):,} draws are worth {' to '.join(dict.fromkeys((worth[0], worth[-1])))}."
-    columns = [_cells(each, quantity, "all", prob) for quantity in ("flow_pure_kg", "interdiction_rate") for each in (tree, after)]
-    swept, interval = _sweeps(tree), f"{100 * prob:g} %\ninterval"
-    headings = ("flow pure,\nkg, before", "after", "interdicted,\n%, before", "after")
-    header = [*swept, "corridor", "period", *(text for heading in headings for text in (heading, interval))]
-    rows = [(*place, *(text for column in columns for text in column[row])) for row, place in enumerate(_places(tree))]
-    return [*said, _some_rows(header, rows, len(swept), terminal), _taught(tree, prob, terminal)]
-
-
-def _bound(bound: object, quantity: str) -> str:
-    return bound if isinstance(bound, str) else f"{bound:,.6g}{' kg' if quantity.endswith('_kg') else ''}"
-
-
-def _taught(tree: xr.DataTree, prob: float, terminal: bool) -> str:
-    """Return a table of the inputs whose median moved most, by probability of their own laws; below 2 % it is not told from nothing."""
-    import numpy as np
-
-    from .results import credible_interval
-
-    group = tree["conditioned/parameters"].to_dataset()
-    p = group["quantile"].to_numpy()
-    prior, value, error = (group[name].to_numpy().reshape(-1, p.size) for name in ("value_before", "value", "value_mcse"))
-    middle = int(np.argmin(np.abs(p - 0.5)))
-    shift = [abs(np.interp(after[middle], before, p) - 0.5) * (before[0] < before[-1]) for before, after in zip(prior, value, strict=True)]
-    moved = [k for k in np.argsort(shift, kind="stable")[::-1] if shift[k] > 0.02][:8]
-    if not moved:
-        return "They teach next to nothing about the inputs: no median moved by more than 2 % of its own law."
-    names = _cases(tree, "conditioned/parameters", "parameter")
-    before, after, errors = (
-        credible_interval(group[name], prob=prob).to_numpy().reshape(-1, 2) for name in ("value_before", "value", "value_mcse")
-    )
-    rows = []
-    for k in moved:
-        interval = " to ".join(format_number(*pair) for pair in zip(after[k], errors[k], strict=True))
-        at_first = (f"{prior[k, middle]:.3g}", " to ".join(f"{bound:.3g}" for bound in before[k]))
-        rows.append((*names[k], *at_first, format_number(value[k, middle], error[k, middle]), interval))
-    interval = f"{100 * prob:g} %\ninterval"
-    header = (*_sweeps(tree), "what it teaches about", "before", interval, "after", interval)
-    return _render(header, rows, numbers=range(len(_sweeps(tree)) + 1, len(header)), terminal=terminal)
-
-
-def _table_of_forms(tree: xr.DataTree, quantity: str, prob: float, *, terminal: bool) -> str:
-    """Return the medians and intervals of one quantity, by corridor, period and form."""
-    variable = tree["quantiles"].to_dataset()[quantity]
-    forms = [str(form) for form in variable["form"].to_series()]
-    columns = [_cells(tree, quantity, form, prob) for form in forms]
-    swept = _sweeps(tree)
-    header = [*swept, "corridor", "period", *(text for form in forms for text in (form, f"{100 * prob:g} % interval"))]
-    rows = [(*place, *(text for column in columns for text in column[row])) for row, place in enumerate(_places(tree))]
-    unit = "%" if quantity in FRACTIONS else variable.attrs["units"]
-    title = f"{quantity}: {variable.attrs['long_name']}" + (f", {unit}" if unit != "1" else "")
-    return "\n\n".join([title, _some_rows(header, rows, len(swept), terminal)])
-
-
-def _caveats(tree: xr.DataTree) -> list[str]:
-    """Return what a reader must know before believing the table, each as a paragraph: judgements, assumptions, cuts, what is missing."""
-    texts = []
-    blocks = tree["parameters"].to_dataset()[["name", "basis"]].to_dataframe()
-    judged = dict.fromkeys(blocks["name"][blocks["basis"] == "elicited"])
-    if judged:
-        texts.append(f"Judged, not measured: {', '.join(judged)}. The intervals are no better than these judgements.")
-    document = tomllib.loads(str(tree.attrs["scenario"]))
-    texts.append(f"The law of the sizes of loads is assumed: {_load_law(document['model'], document.get('sweep', []))}.")
-    texts += [f"Note: {warning}." for warning in _together(str(tree.attrs.get("warnings", "")).splitlines())]
-    for name, share in tree["diagnostics"].data_vars.items():
-        if str(name).endswith(("_cut_share", "_limited_share")) and share.max() > 0:
-            labels = [str(label) for label in share.stack(cell=share.dims).idxmax("cell").item()]
-            what, colon, judgement = str(share.attrs["long_name"]).removeprefix("share of draws in which ").partition(":")
-            texts.append(
-                f"{what[:1].upper()}{what[1:]} in up to {_percent(float(share.max()))} of draws ({', '.join(labels)}){colon}{judgement}."
-            )
-    for quantity, variable in tree["quantiles"].data_vars.items():
-        if "undefined_share" in variable.attrs:
-            texts.append(
-                f"{quantity} is 0/0 in up to {_percent(variable.attrs['undefined_share'])} of the draws of a cell; these are left out."
-            )
-    undefined = float(tree["contrasts"]["ratio"].attrs.get("undefined_share", 0.0)) if "contrasts" in tree.children else 0.0
-    if undefined > 0.0:
-        texts.append(f"A ratio of a contrast is 0/0 in up to {_percent(undefined)} of draws; these are left out.")
-    texts += _without_moments(tree)
-    missing = json.loads(str(tree.attrs.get("members_missing", "{}")))
-    what = "of the drug " if "potential_pure_kg" in tree["quantiles"].data_vars else ""
-    for group, periods in missing.items():
-        summed = {period: members for period, members in periods.items() if len(members) < len(document["groups"][group])}
-        if summed:  # a group that lacks all of its members in a period has no sum there
-            lacks = "; ".join(f"{', '.join(members)} in {period}" for period, members in summed.items())
-            texts.append(f"{group} is summed without {lacks}: there is no evidence {what}there.")
-    return [_paragraph(text) for text in texts]
-
-
-def _paragraph(text: str) -> str:
-    """Fold a sentence for the terminal; a number keeps its percent sign."""
-    import textwrap
-
-    bound = text.replace(" %", "\u00a0%")
-    return textwrap.fill(bound, 100, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False).replace("\u00a0%", " %")
-
-
-def _together(warnings: Sequence[str]) -> list[str]:
-    """Say once what several contrasts are warned of in the same words.
-
-    >>> _together(['contrast "a": short', 'b', 'contrast "c": short'])
-    ['contrasts "a", "c": short', 'b']
-    """
-    said: dict[str, list[str]] = {}
-    for warning in warnings:
-        who, _, what = warning.removeprefix("contrast ").partition('": ') if warning.startswith("contrast ") else ("", "", warning)
-        said.setdefault(what, []).append(f'{who}"')
-    together = []
-    for what, names in said.items():
-        who = f"contrast{'s' if len(names) > 1 else ''} {', '.join(names)}: " if names[0] != '"' else ""
-        together.append(f"{who}{what}")
-    return together
-
-
-def _without_moments(tree: xr.DataTree) -> list[str]:
-    """Return a sentence for each reason why a mean, or at least a standard deviation, is not given."""
-    by_reason: dict[tuple[str, str], dict[str, bool]] = {}  # (what is lacking, why) -> kind of quantity -> whether everywhere
-    for name, variable in tree["moments"].data_vars.items():
-        if "note" in variable.attrs:
-            known = tree["quantiles"][str(name)].sel(quantile=0.5).notnull()
-            lacking = {moment: (variable.sel(moment=moment).isnull() & known) for moment in ("mean", "sd")}
-            moment = "mean" if lacking["mean"].any() else "sd"
-            kinds = by_reason.setdefault(("mean" if moment == "mean" else "standard deviation", str(variable.attrs["note"])), {})
-            kind = str(name).removeprefix("n_").partition("_")[0]
-            kinds[kind] = kinds.get(kind, True) and bool((lacking[moment] == known).all())
-    texts = []
-    for (moment, reason), kinds in by_reason.items():
-        *rest, last = kinds
-        which = f"{', '.join(rest)} and {last}" if rest else last
-        where = "" if all(kinds.values()) else " in some rows"
-        texts.append(f"No {moment} is given for {which} quantities{where}, because it would not settle: {reason}. Quantiles are sound.")
-    return texts
-
-
-def _load_law(model: Mapping[str, Any], sweeps: Sequence[Mapping[str, Any]] = ()) -> str:
-    """Say which law of the sizes of loads a scenario assumes: `model` is its table, or the same keys."""
-    varied = {sweep["path"]: f"as {sweep['dim']} says" for sweep in sweeps}
-    law, truncation = varied.get("model.load_law", model["load_law"]), model["load_truncation"]
-    if law != "lognormal":
-        return str(law)
-    if "model.load_truncation" in varied:
-        return f"lognormal, truncated {varied['model.load_truncation']}"
-    bound = "no load is too large" if math.isinf(truncation) else f"none above {truncation:g} standard deviations of the log"
-    return f"lognormal, {bound}"
-
-
-def _percent(share: float) -> str:
-    return "0.1 %" if share < 0.001 else f"{100 * share:.2g} %"  # said after "up to"
-
-
-def _pace(tree: xr.DataTree) -> str:
-    seconds = float(tree.attrs["seconds"])
-    draws = round(seconds * float(tree.attrs["draws_per_second"]))
-    return f"{draws:,} draws in {seconds:.1f} s, {draws / seconds:,.0f} a second."

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from .records import QUANTITIES, Scenario
-from .runner import Run
+from .simulation import Run
 from .tree import OWN_COORDINATES, Answer, Coordinate, Variable, common_groups, one_group
 
 Stack = Callable[[Sequence[np.ndarray], Sequence[str]], np.ndarray]

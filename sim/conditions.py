@@ -160,7 +160,7 @@ class Conditioned:
     def judged(
         self, estimates: Any, probabilities: Sequence[float], answers: Answers, mean_exists: Mapping[str, np.ndarray]
     ) -> dict[str, Any]:
-        """Return what the weighted draws say, in the names of `runner.Run`, with
+        """Return what the weighted draws say, in the names of `simulation.Run`, with
 
         ess, pareto_k, mean_weight     floats;  refused  why nothing of the rest is there, or ""
         contradicted_share             of draws whose inland seizures exceeded what was missed
@@ -168,7 +168,7 @@ class Conditioned:
 
         A quantile that fewer than LEAST_EFFECTIVE effective draws lie below, or above, is NaN, and so is one without an error.
 
-        answers       spreads (S, ...) over the cells of each quantity, as in `runner.simulate`
+        answers       spreads (S, ...) over the cells of each quantity, as in `simulation.simulate`
         mean_exists   quantity -> whether a mean, and an sd, exists without conditions (cells, 2)
 
         Errors: under sobol over replicates. Under philox the variance of a weighted share F is at most F (1 - F) max w / sum w, because

@@ -18,7 +18,8 @@ import numpy as np
 
 from .errors import ResultError
 from .partials import remove, unwritable, write_whole
-from .runner import METHOD_VERSION, Run, kernels_digest
+from .runner import METHOD_VERSION, kernels_digest
+from .simulation import Run
 
 EVERY_SECONDS = 20.0  # between two files: what a crash may cost. One takes about 50 ms
 

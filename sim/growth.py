@@ -13,7 +13,8 @@ from scipy import stats
 from .kernels import summaries
 from .model import ABSENT, ZERO, Model
 from .records import QUANTITIES, RESULT_FORMS, Growth, Scenario
-from .runner import PROBABILITIES, BorderEngine, Plan, Run, batches
+from .runner import PROBABILITIES, Plan, batches
+from .simulation import BorderEngine, Run
 from .tree import OWN_COORDINATES, Coordinate, Variable, one_group
 
 ENDS, PARTS, READINGS = ("earlier", "later"), ("total", "loads", "mean_load"), ("lower", "quoted", "upper")

@@ -19,8 +19,8 @@ from .distributions import ppf
 from .errors import Problem, ScenarioError
 from .model import compile_model, shared_uniforms, uniforms
 from .records import LAYOUT_NAMES, PARAMETERS, Parameter, Scenario
-from .runner import simulate
 from .scenario import load_scenario, with_run
+from .simulation import simulate
 from .sweeps import settable
 from .toml_file import nearest, shown
 

@@ -34,7 +34,8 @@ from .growth import growth_group, in_draws
 from .model import DIAGNOSTICS, Model, compile_model, days_ratio, labels_of, shared_uniforms, uniforms
 from .partials import beside
 from .records import PARAMETERS, RESULT_FORMS, Scenario
-from .runner import METHOD_VERSION, MOST_STAGES_MORE, Plan, Run, plan, simulate
+from .runner import METHOD_VERSION, MOST_STAGES_MORE, Plan, plan
+from .simulation import Run, simulate
 from .tree import (
     LAYOUT_VERSION,
     LIBRARY,

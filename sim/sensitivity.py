@@ -23,7 +23,8 @@ from .kernels import border, streams
 from .model import ZERO, Model
 from .precursors import renumbered
 from .records import ALL_QUANTITIES, RESULT_FORMS, Result, Sensitivity
-from .runner import Block, BorderEngine, Engine, Plan, Progress, sobol_dimensions
+from .runner import Block, Engine, Plan, Progress, sobol_dimensions
+from .simulation import BorderEngine
 from .tree import Variable
 
 POINTS = 4_096  # of a replicate that indices are computed from, 65,536 to 131,072 draws in all: an error of .001 or so

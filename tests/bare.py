@@ -12,7 +12,8 @@ from sim.evidence import Row
 from sim.kernels import border, streams
 from sim.model import ABSENT, ZERO, Model, compile_model
 from sim.records import DIMENSIONS, PARAMETERS, Correlation, Parameter, Scenario
-from sim.runner import Block, BorderEngine
+from sim.runner import Block
+from sim.simulation import BorderEngine
 
 
 def row(corridor: str = "east", n_events: int | None = 4, amount: float = 10.0, form: Any = "powder", **keys: Any) -> Row:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import strategies
 
-from sim import partials, runner
+from sim import partials, runner, simulation
 from sim.model import compile_model
 
 REPORTED = ("quantiles", "mcse", "mean", "sd", "mean_mcse", "n", "counters")
 
 
 def border_engine():
-    return runner.BorderEngine(compile_model(strategies.fixed_border_scenario()))
+    return simulation.BorderEngine(compile_model(strategies.fixed_border_scenario()))
 
 
 def bits(estimates):

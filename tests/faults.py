@@ -27,7 +27,7 @@ from typing import Any
 import build
 import numpy as np
 
-from sim import partials, results, runner
+from sim import partials, results, runner, simulation
 from sim.errors import ResultError
 
 DRAWS = 1 << 16
@@ -162,7 +162,7 @@ class Judge:
         tree = results.run(scenario, threads=1)
         with tempfile.TemporaryDirectory() as folder:  # once all that children do, so that none has to load or compile for it
             for _ in range(2):
-                runner.simulate(results.compile_model(scenario), threads=1, partials=Path(folder) / "kept")
+                simulation.simulate(results.compile_model(scenario), threads=1, partials=Path(folder) / "kept")
             results.open_result(results.save_result(tree, folder))
         self.digest = tree.attrs["numbers_digest"]
         self.variables = {node.path: set(node.data_vars) for node in tree.subtree}
@@ -297,9 +297,9 @@ def damages(judge: Judge, root: Path, n: int, chance: random.Random) -> int:
     for number in range(n):
         folder = root / f"damage-{number}"
         final = folder / judge.scenario.name / results.run_id(judge.scenario)
-        runner.simulate(results.compile_model(judge.scenario), threads=2, partials=partials.beside(final))
+        simulation.simulate(results.compile_model(judge.scenario), threads=2, partials=partials.beside(final))
         foreign = root / "foreign"
-        runner.simulate(results.compile_model(other.scenario), threads=2, partials=foreign)
+        simulation.simulate(results.compile_model(other.scenario), threads=2, partials=foreign)
         files = sorted(partials.beside(final).glob("*.part"))
         for file in chance.sample(files, len(files) // 2):
             content = bytearray(file.read_bytes())

@@ -16,7 +16,7 @@ from cli.wrong_files import CONDITION, SCENARIO, VALID, WrongFiles
 from scipy import special, stats
 
 import sim
-from sim import cli, conditions, finished, results, runner
+from sim import conditions, finished, printed, results, runner, simulation
 from sim.model import compile_model
 from sim.scenario import json_schema, to_toml
 
@@ -216,7 +216,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(tmp_path: Path, monkeypatch
 
     with pytest.raises(KeyboardInterrupt):
         results.run(one, threads=1, partials=tmp_path, progress=stop)
-    engine = runner.BorderEngine(compile_model(one))
+    engine = simulation.BorderEngine(compile_model(one))
     n_parts = sum(1 for _ in tmp_path.glob("*.part"))
     again = results.run(one, threads=2, partials=tmp_path)
     assert n_parts > 0
@@ -238,7 +238,7 @@ def test_bits_of_a_weight_leave_room_for_the_sum() -> None:
 
 
 def test_a_finished_case_is_kept_with_its_conditions(whole: Any) -> None:
-    run = runner.simulate(compile_model(asked(condition(), run={"draws": 4096})), threads=1)
+    run = simulation.simulate(compile_model(asked(condition(), run={"draws": 4096})), threads=1)
     again = finished._unpack(finished._pack({3: run}, "this"), "this")[3]
     np.testing.assert_equal(dict(again.conditioned), dict(run.conditioned))
 
@@ -357,7 +357,7 @@ def test_a_narrow_bound_and_attribution_warn() -> None:
 
 
 def test_show_prints_before_and_after_side_by_side(whole: Any) -> None:
-    text = cli._summary(whole, 0.9, terminal=False)
+    text = printed.summary(whole, 0.9, terminal=False)
     assert "Given bound: flow_pure_kg of both in FY2024 is hardly above 60 kg." in text
     assert "draws are worth" in text
     line = next(line for line in text.split("Given bound")[1].splitlines() if "both (group)" in line)
@@ -372,8 +372,8 @@ def test_show_prints_before_and_after_side_by_side(whole: Any) -> None:
 
 
 def test_show_says_why_conditions_were_refused() -> None:
-    text = cli._summary(sim.run(asked(condition("1 g"), run={"draws": 4096}), threads=2), 0.9, terminal=False)
+    text = printed.summary(sim.run(asked(condition("1 g"), run={"draws": 4096}), threads=2), 0.9, terminal=False)
     assert "Conditions refused: the mean weight is" in text
     assert "Given bound" not in text
-    nothing = cli._summary(sim.run(asked(condition("1e9 kg"), run={"draws": 4096}), threads=2), 0.9, terminal=False)
+    nothing = printed.summary(sim.run(asked(condition("1e9 kg"), run={"draws": 4096}), threads=2), 0.9, terminal=False)
     assert "They teach next to nothing about the inputs" in nothing

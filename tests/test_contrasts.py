@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import sim
-from sim import cli, finished, results, runner
+from sim import cli, finished, printed, results, runner, simulation
 from sim.errors import ScenarioError
 from sim.model import compile_model
 from sim.records import LAYOUT_NAMES, Claim, Result
@@ -177,7 +177,7 @@ def test_a_claim_that_no_draw_hits_is_counted_again_and_bounded(whole: Any) -> N
 @pytest.mark.parametrize(("hits", "times_n"), [(0, 3.00), (1, 4.74), (2, 6.30)])
 def test_bounds_of_few_hits(hits: int, times_n: float) -> None:
     n = 1_000_000
-    found = runner.judge(np.array([[[hits, n - hits], [n - hits, hits]]]), "philox")
+    found = simulation.judge(np.array([[[hits, n - hits], [n - hits, hits]]]), "philox")
     assert found["upper_bound"][0] * n == pytest.approx(times_n, abs=0.006)
     assert (1.0 - found["lower_bound"][1]) * n == pytest.approx(times_n, abs=0.006)
     assert found["probability"][0] == hits / n
@@ -185,8 +185,8 @@ def test_bounds_of_few_hits(hits: int, times_n: float) -> None:
 
 def test_plain_monte_carlo_is_not_run_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     plans = []
-    plain = runner.estimate
-    monkeypatch.setattr(runner, "estimate", lambda engine, plan, **keys: plans.append(plan.sampler) or plain(engine, plan, **keys))
+    plain = simulation.estimate
+    monkeypatch.setattr(simulation, "estimate", lambda engine, plan, **keys: plans.append(plan.sampler) or plain(engine, plan, **keys))
     never = contrast(side("flow_gross_kg"), side("seized_gross_kg"))
     tree = sim.run(asked(never, claims=[claim(below=0.5)], run={"sampler": "philox"}), threads=2)
     assert plans == ["philox"]
@@ -207,7 +207,7 @@ def test_above_below_and_between_cover_every_number_once(x: float, ratio: float)
 
 def test_parts_carry_the_hits() -> None:
     """What travels as bytes, and is taken up after an interruption, is what one thread counts."""
-    engine = runner.BorderEngine(compile_model(asked(NORTH_TO_SOUTH, claims=[claim(above=0.05)])))
+    engine = simulation.BorderEngine(compile_model(asked(NORTH_TO_SOUTH, claims=[claim(above=0.05)])))
     plan = runner.plan(DRAWS, 1, "sobol")
 
     class Packing:
@@ -227,13 +227,13 @@ def test_an_interrupted_run_with_a_second_count_goes_on(tmp_path: Path, monkeypa
     one = asked(contrast(side("flow_gross_kg"), side("seized_gross_kg")), claims=[claim(below=0.5)])
     whole = results.run(one, threads=2)
     first = results.run(one, threads=2, partials=tmp_path / "kept")
-    assert any((tmp_path / "kept" / runner.RERUN_FOLDER).iterdir())
+    assert any((tmp_path / "kept" / simulation.RERUN_FOLDER).iterdir())
     again = results.run(one, threads=2, partials=tmp_path / "kept")
     assert whole.attrs["numbers_digest"] == first.attrs["numbers_digest"] == again.attrs["numbers_digest"]
 
 
 def test_a_finished_case_is_kept_with_its_claims() -> None:
-    run = runner.simulate(compile_model(asked(NORTH_TO_SOUTH, claims=[claim(above=0.05)], run={"draws": 4096})), threads=1)
+    run = simulation.simulate(compile_model(asked(NORTH_TO_SOUTH, claims=[claim(above=0.05)], run={"draws": 4096})), threads=1)
     again = finished._unpack(finished._pack({3: run}, "this"), "this")[3]
     for name in ("contrasts", "claims"):
         mine, kept_ones = getattr(run, name), getattr(again, name)
@@ -334,7 +334,7 @@ def test_saved_and_opened(whole: Any, tmp_path: Path) -> None:
 
 
 def test_show_prints_ratios_and_claims(whole: Any) -> None:
-    text = cli._summary(whole, 0.9, terminal=False)
+    text = printed.summary(whole, 0.9, terminal=False)
     assert "tipping" in text
     assert any(line.split()[:1] == ["interdicted"] for line in text.splitlines())
     assert '"The text of never" is exceptionally unlikely under these inputs: in none of 65,536 draws,' in text
@@ -362,7 +362,7 @@ def test_an_undefined_share_is_told() -> None:
     rows = [row(n_events=0, amount=0.0), row("south", n_events=4)]
     blocks = [*(block(name, law) for name, law in (("detection_rate", 0.5), ("powder_purity", 0.5))), block("load_median", 1.0)]
     one = scenario(rows, blocks, model={"load_law": "equal"}, run={"draws": 4096}, contrast=[contrast(side(), side())])
-    text = cli._summary(sim.run(one, threads=1), 0.9, terminal=False)
+    text = printed.summary(sim.run(one, threads=1), 0.9, terminal=False)
     assert "A ratio of a contrast is 0/0 in up to 7" in text  # P(nothing missed) = .5^.5
 
 
@@ -372,7 +372,7 @@ def test_few_hits_are_told_with_their_bounds() -> None:
 
 
 def test_a_run_without_draws_of_some_replicate_has_no_error() -> None:
-    found = runner.judge(np.array([[[60, 40]], [[0, 0]]]), "sobol")
+    found = simulation.judge(np.array([[[60, 40]], [[0, 0]]]), "sobol")
     assert np.isnan(found["probability_mcse"][0])
     assert (found["lower_bound"][0], found["upper_bound"][0]) == (0.0, 1.0)
 
@@ -384,8 +384,8 @@ def test_a_run_without_draws_of_some_replicate_has_no_error() -> None:
 def test_a_tolerance_is_about_contrasts_too(watches: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """The ratio of two purities drawn apart is less well known than either; a run that watches the table alone stops too early."""
     if not watches:
-        plain = runner._watched
-        monkeypatch.setattr(runner, "_watched", lambda model: plain(model)[plain(model) < model.contrasts.row.size])
+        plain = simulation._watched
+        monkeypatch.setattr(simulation, "_watched", lambda model: plain(model)[plain(model) < model.contrasts.row.size])
     varying = {"varies_by": ["period"], "correlation": 0.0}
     blocks = [block("detection_rate", 0.5), block("powder_purity", PURITY, **varying), block("load_shape", 1.0)]
     pure = contrast(side("seized_pure_kg"), side("seized_pure_kg", period="FY2023"))

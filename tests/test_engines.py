@@ -18,7 +18,7 @@ from estimates import bits, border_engine, make_tasks_small
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim import engines, runner
+from sim import engines, runner, simulation
 from sim.errors import SimError
 from sim.model import compile_model
 from sim.records import Claim, Contrast, Result
@@ -260,7 +260,7 @@ def test_claims_are_counted_alike_by_workers(workers):
     ratio = Contrast(id="r", numerator=Result(quantity="flow_gross_kg", **side), denominator=Result(quantity="seized_gross_kg", **side))
     claims = (Claim(id="often", text="", contrast="r", above=9.0), Claim(id="never", text="", contrast="r", below=0.5))
     scenario = dataclasses.replace(strategies.fixed_border_scenario(), contrasts=(ratio,), claims=claims, sampler="sobol", draws=32_768)
-    here, there = (runner.simulate(compile_model(scenario), threads=1, executor=executor) for executor in (None, workers))
+    here, there = (simulation.simulate(compile_model(scenario), threads=1, executor=executor) for executor in (None, workers))
     assert here.claims["rerun"].tolist() == [False, True]
     assert here.claims["hits"][0] > 50
     for name in ("contrasts", "claims", "quantiles"):

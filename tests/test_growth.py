@@ -14,7 +14,7 @@ from cli.wrong_files import GROWTH, SCENARIO, TABLE, VALID, WrongFiles
 from scipy import stats
 
 import sim
-from sim import cli, growth, results
+from sim import growth, printed, results
 from sim.errors import ScenarioError
 from sim.records import LAYOUT_NAMES
 
@@ -52,7 +52,7 @@ def test_the_headline_and_the_file(whole: Any) -> None:
     """(43 - 2) / 2 = 2,050 %, which the rounding makes 1,600 to 2,800 %, against 1,637 % in the file."""
     np.testing.assert_allclose(of(whole, "quoted_ratio"), [42.5 / 2.5, 43.0 / 2.0, 43.5 / 1.5], rtol=1e-12)
     np.testing.assert_allclose(of(whole, "seized_gross_kg"), [2.478 * 0.45359237, 43.039 * 0.45359237], rtol=1e-12)
-    text = cli._summary(whole, 0.9, terminal=False)
+    text = printed.summary(whole, 0.9, terminal=False)
     assert "1.124 to 19.52 kg in the file, +1,637 %" in text
     assert "0.9072 to 19.5 kg, +2,050 %; the rounding allows +1,600 % to +2,800 %" in text
     assert "seizures: 32 to 82; ratio of their rates 2.554" in text
@@ -140,8 +140,8 @@ def test_what_is_not_known_is_not_said() -> None:
     for name in ("loads_ratio", "mean_load_ratio", "flow_log_growth", "seized_rate_ratio", "seized_rate_increase", "quoted_ratio"):
         assert np.isnan(of(grown, name)).all(), name
     assert np.isfinite(of(grown, "missed_log_growth")).all()
-    assert "growth of what was missed" in cli._summary(grown, 0.9, terminal=False)
-    assert "their number is not known" in cli._summary(grown, 0.9, terminal=False)
+    assert "growth of what was missed" in printed.summary(grown, 0.9, terminal=False)
+    assert "their number is not known" in printed.summary(grown, 0.9, terminal=False)
     parameters = {"detection_rate": LAW, "powder_purity": LAW, "load_shape": 1.0, "attribution_share": 0.5}
     elsewhere = sim.run(asked(over_two_years(), rows=FILE, parameters=parameters), threads=2)
     assert np.isnan(of(elsewhere, "loads_ratio")).all()
@@ -191,7 +191,7 @@ def test_growths_are_swept_and_saved(tmp_path: Path) -> None:
     assert tree["growth"]["loads_ratio"].dims == ("of", "growth", "quantile")
     alone = sim.run(sim.load_scenario(written(tmp_path)), draws=4096, threads=2)
     np.testing.assert_array_equal(tree["growth"]["seized_rate_ratio"].sel(of="all-borders"), alone["growth"]["seized_rate_ratio"])
-    assert "Growth of = east, growth:" in cli._summary(tree, 0.9, terminal=False)
+    assert "Growth of = east, growth:" in printed.summary(tree, 0.9, terminal=False)
     opened = sim.open_result(sim.save_result(tree, tmp_path / "results"))
     assert opened["growth"].to_dataset().identical(tree["growth"].to_dataset())
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from sim import dependence, runner
+from sim import dependence, simulation
 from sim.matching import match, unused
 from sim.model import ABSENT, ZERO, check, compile_model, warnings
 from sim.records import PARAMETERS, QUANTITIES, RESULT_FORMS
@@ -612,7 +612,9 @@ def test_denominators_and_factors():
 def test_a_mean_is_printed_where_it_has_an_error_and_an_sd_likewise(alpha, mean, sd):
     """Index above 2 for a mean, above 4 for an sd: at or below, NaN with a note that names the cause."""
     blocks = parameters(block("detection_rate", {"kind": "beta", "alpha": alpha, "beta": 20.0}), load_law="equal")
-    run = runner.simulate(compile_model(scenario(corridors("east"), blocks, load_law="equal", sampler="sobol", draws=1 << 12)), threads=1)
+    run = simulation.simulate(
+        compile_model(scenario(corridors("east"), blocks, load_law="equal", sampler="sobol", draws=1 << 12)), threads=1
+    )
     for quantity in ("missed_gross_kg", "n_missed", "flow_pure_kg"):
         assert np.isfinite(run.mean[quantity][0, 0, F["all"]]) == mean
         assert np.isfinite(run.mean_mcse[quantity][0, 0, F["all"]]) == mean
@@ -644,7 +646,9 @@ def test_reasons_name_blocks_and_each_index_once():
 def test_a_mean_that_exists_is_right():
     """K with d ~ Beta(5, 36): E K = (n + a) beta / (alpha - 1) = 40.5 for n = 4, a = 1/2; method.md section 2."""
     blocks = parameters(block("detection_rate", {"kind": "beta", "alpha": 5.0, "beta": 36.0}), load_law="equal")
-    run = runner.simulate(compile_model(scenario(corridors("east"), blocks, load_law="equal", sampler="sobol", draws=1 << 18)), threads=2)
+    run = simulation.simulate(
+        compile_model(scenario(corridors("east"), blocks, load_law="equal", sampler="sobol", draws=1 << 18)), threads=2
+    )
     place = (0, 0, F["all"])
     verdicts.assert_agrees(run.mean["n_missed"][place], 40.5, run.mean_mcse["n_missed"][place], run.replicates, what="E K")
 

@@ -19,7 +19,7 @@ from cli.wrong_files import SCENARIO, VALID, WrongFiles
 from hypothesis import given
 
 import sim
-from sim import cli
+from sim import printed
 from sim.errors import ScenarioError
 from sim.evidence import row_from_mapping
 from sim.model import check
@@ -155,7 +155,7 @@ def test_a_scenario_without_precursors_has_neither_variable_nor_label() -> None:
     plain = sim.run(file_of([line()], {**BORDER, "load_shape": 1.0}, model={"load_law": "gamma"}, run={"draws": 4096}), threads=1)
     assert list(plain["quantiles"].data_vars) == list(QUANTITIES)
     assert plain["evidence"]["evidence_form"].values.tolist() == ["powder", "pill", "unrecorded"]
-    assert "precursor" not in cli._summary(plain, 0.9, terminal=False)
+    assert "precursor" not in printed.summary(plain, 0.9, terminal=False)
 
 
 def test_precursors_alone_are_a_scenario() -> None:
@@ -164,7 +164,7 @@ def test_precursors_alone_are_a_scenario() -> None:
     assert tree.attrs["tolerance_met"] == "yes"
     assert tree.attrs["tolerance_reached"] > 0.0
     assert np.isnan(tree["quantiles"]["flow_pure_kg"]).all()
-    assert "potential of" in cli._summary(tree, 0.9, terminal=False)
+    assert "potential of" in printed.summary(tree, 0.9, terminal=False)
 
 
 def test_where_only_some_cases_have_precursors() -> None:
@@ -193,12 +193,12 @@ def test_copies_ask_nothing_of_precursors() -> None:
 
 
 def test_show_prints_potentials_apart(tree: Any, tmp_path: Path) -> None:
-    text = cli._summary(tree, 0.9, terminal=False)
+    text = printed.summary(tree, 0.9, terminal=False)
     assert "potential of" in text
     assert "no evidence of the drug there" in " ".join(text.split())
     opened = sim.open_result(sim.save_result(tree, tmp_path))
     assert opened["quantiles"].to_dataset().identical(tree["quantiles"].to_dataset())
-    assert "kg" in cli._table_of_forms(opened, "potential_pure_kg", 0.9, terminal=False)
+    assert "kg" in printed.table_of_forms(opened, "potential_pure_kg", 0.9, terminal=False)
 
 
 # --- wrong files ------------------------------------------------------------------------------------------------------------------

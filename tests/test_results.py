@@ -29,8 +29,9 @@ from sim.model import DIAGNOSTICS
 from sim.propagation import propagate
 from sim.records import QUANTITIES, RESULT_FORMS, Parameter, Scenario
 from sim.results import credible_interval, list_results, open_result, run_id, save_result, to_tree
-from sim.runner import PROBABILITIES, Run
+from sim.runner import PROBABILITIES
 from sim.scenario import with_run
+from sim.simulation import Run
 from sim.tree import numbers_digest
 
 ROOT = Path(__file__).parents[1]

@@ -14,7 +14,7 @@ from numpy.random import default_rng
 from scipy import stats
 
 import sim
-from sim import cli, engines, indices, results, runner, sensitivity
+from sim import cli, engines, indices, printed, results, runner, sensitivity, simulation
 from sim.errors import ScenarioError
 from sim.model import compile_model
 from sim.scenario import json_schema
@@ -284,7 +284,7 @@ def test_the_first_points_are_the_draws_of_the_run():
     case = asked({})
     model = compile_model(case)
     plan = runner.plan(case.draws, case.seed, case.sampler)
-    engine = runner.BorderEngine(model)
+    engine = simulation.BorderEngine(model)
     source = sensitivity._Draws(engine, plan).of(3)
     again = runner._Sources(engine, plan).of(3)
     for stored, expected in zip(*(engine.store(runner.Block(each, 0, 64)) for each in (source, again)), strict=True):
@@ -354,7 +354,7 @@ def test_cases_of_a_sweep_have_indices_of_their_own(swept):
     value = swept["sensitivity"]["first_order"].sel(target=SOUTH, parameter="powder_purity")
     assert value.dims == ("spread",)
     assert value[0] < value[1]
-    text = " ".join(cli._summary(swept, prob=0.9, terminal=False).split())
+    text = " ".join(printed.summary(swept, prob=0.9, terminal=False).split())
     assert f"spread = 0.01: {SOUTH}: shares of the variance of its log, groups of inputs (Shapley effects): detection" in text
     assert f"spread = 0.03: {SOUTH}: " in text
 
@@ -423,7 +423,7 @@ def test_a_model_of_fewer_answers_draws_them_to_the_same_bits(quantities):
     small, number = sensitivity.only(model, summary)
     stored, found = (
         engine.store(runner.Block(runner._Sources(engine, runner.plan(4_096, 1, "sobol")).of(3), 0, 64))[0]
-        for engine in (runner.BorderEngine(model), runner.BorderEngine(small))
+        for engine in (simulation.BorderEngine(model), simulation.BorderEngine(small))
     )
     assert len(found) == small.n_summaries == 3 + len(quantities) - ("flow_pure_kg" in quantities)
     np.testing.assert_array_equal(found[number[summary]], stored[summary])
@@ -456,7 +456,7 @@ def test_indices_beside_conditions_and_growth():
     plain, conditioned = sim.run(lab({})), sim.run(lab({}, condition=[bound]))
     assert plain["sensitivity"].to_dataset().drop_attrs().identical(conditioned["sensitivity"].to_dataset().drop_attrs())
     assert conditioned["sensitivity"].attrs["note"] == "conditions do not weight these numbers"
-    text = " ".join(cli._summary(conditioned, prob=0.9, terminal=False).split())
+    text = " ".join(printed.summary(conditioned, prob=0.9, terminal=False).split())
     assert "Before any condition, flow_pure_kg north FY2024 all: shares" in text
 
 
@@ -467,7 +467,7 @@ def test_correlated_groups_of_inputs_are_one():
 
 
 def test_show_names_what_an_answer_hangs_on(whole):
-    text = " ".join(cli._summary(whole, prob=0.9, terminal=False).split())
+    text = " ".join(printed.summary(whole, prob=0.9, terminal=False).split())
     assert "ratio: shares of the variance of its log, single inputs (first order): detection_rate@" in text
     assert "groups of inputs (Shapley effects)" in text
     assert "claim: know" in text

@@ -27,14 +27,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_results import make_run
 
-from sim import cbp, cli, finished, results
-from sim.cli import format_number, main
+from sim import cbp, cli, finished, printed, results
+from sim.cli import main
 from sim.errors import SimError
 from sim.matching import match
+from sim.printed import format_number
 from sim.records import Scenario
 from sim.results import open_result, save_result, to_tree
-from sim.runner import Run
 from sim.scenario import load_scenario
+from sim.simulation import Run
 
 ROOT = Path(__file__).parents[2]
 
@@ -448,7 +449,7 @@ def test_what_no_case_moves_is_shown_once(scenario: Path, tmp_path: Path) -> Non
 
 
 def test_a_number_keeps_its_percent_sign() -> None:
-    folded = cli._paragraph(f"{'x' * 60} {'y' * 34} 12.5 % z")
+    folded = printed._paragraph(f"{'x' * 60} {'y' * 34} 12.5 % z")
     assert folded.splitlines() == [f"{'x' * 60} {'y' * 34}", "  12.5 % z"]
 
 

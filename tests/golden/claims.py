@@ -20,7 +20,7 @@ from pathlib import Path
 import xarray as xr
 
 import sim
-from sim.cli import claim_in_words, format_number
+from sim.printed import claim_in_words, format_number
 
 ROOT = Path(__file__).parents[2]
 SCENARIO = ROOT / "scenarios" / "claims-2024.toml"

@@ -129,7 +129,7 @@ def test_the_words_of_a_claim_are_those_of_its_probability() -> None:
         name, _, case = which.partition(" | ")
         chosen = short()["claims"].to_dataset().sel(claim=name, **{claims.SWEEP: case or claims.cases(short())[0]})
         bounds = [float(chosen[each]) for each in ("lower_bound", "upper_bound")]
-        ranges = [next(word for most, word in sim.cli.LIKELIHOODS if bound <= most) for bound in bounds]
+        ranges = [next(word for most, word in sim.printed.LIKELIHOODS if bound <= most) for bound in bounds]
         assert text in ranges, which
 
 

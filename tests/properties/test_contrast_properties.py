@@ -10,7 +10,8 @@ from hypothesis import given
 from sim.kernels import summaries
 from sim.model import compile_model
 from sim.records import QUANTITIES, RESULT_FORMS
-from sim.runner import Block, BorderEngine, _Sources, plan
+from sim.runner import Block, _Sources, plan
+from sim.simulation import BorderEngine
 
 POINTS = 1024
 

@@ -15,7 +15,7 @@ from estimates import REPORTED, border_engine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim import runner
+from sim import runner, simulation
 from sim.errors import SimError
 from sim.model import compile_model
 from sim.records import QUANTITIES
@@ -118,7 +118,7 @@ def test_a_tree_of_sums_sees_a_wrong_place(engine, reference, monkeypatch):
 @pytest.mark.parametrize("sampler", ["sobol", "philox"])
 def test_whole_runs_agree_between_threads(sampler):
     one = dataclasses.replace(strategies.fixed_border_scenario(), sampler=sampler, draws=1 << 15, keep_draws=40)
-    few, many = (runner.simulate(compile_model(one), threads=threads) for threads in (1, 5))
+    few, many = (simulation.simulate(compile_model(one), threads=threads) for threads in (1, 5))
     for name in QUANTITIES:
         for part in ("quantiles", "mcse", "mean", "sd", "mean_mcse", "undefined_share", "kept"):
             assert getattr(few, part)[name].tobytes() == getattr(many, part)[name].tobytes(), (part, name)
@@ -147,7 +147,7 @@ def test_a_seed_is_a_run(engine, seed, other, sampler):
 def test_kept_draws_are_the_first_draws_of_the_run(sampler):
     one = dataclasses.replace(strategies.fixed_border_scenario(), sampler=sampler, draws=4096, keep_draws=100)
     model = compile_model(one)
-    run = runner.simulate(model, threads=1)
+    run = simulation.simulate(model, threads=1)
     replicates = 16 if sampler == "sobol" else 1
     points = -(-100 // replicates)
     for replicate in range(replicates):
@@ -157,7 +157,7 @@ def test_kept_draws_are_the_first_draws_of_the_run(sampler):
         for i, draw in enumerate(model.parameter_draws):
             np.testing.assert_array_equal(run.kept_parameters[replicate, :, i], own[draw.id], err_msg=draw.id)
     assert run.kept["flow_pure_kg"].shape[:2] == (replicates, points)
-    more = runner.simulate(compile_model(dataclasses.replace(one, keep_draws=200)), threads=1)
+    more = simulation.simulate(compile_model(dataclasses.replace(one, keep_draws=200)), threads=1)
     np.testing.assert_array_equal(more.kept["flow_pure_kg"][:, :points], run.kept["flow_pure_kg"])
     np.testing.assert_array_equal(more.quantiles["flow_pure_kg"], run.quantiles["flow_pure_kg"])  # keeping changes no result
 
@@ -167,7 +167,7 @@ def test_summaries_are_those_of_the_draws():
     rows = [row("east", 4, 10.0), row("east", 9, 2.0, "pill"), row("west", 0, 0.0)]
     blocks = {"detection_rate": {"kind": "uniform", "low": 0.05, "high": 0.6}, "powder_purity": 0.1, "load_shape": 1.0, "load_median": 0.5}
     one = scenario(rows, {**blocks, "pill_fentanyl": 2.0, "pill_mass": 110.0}, sampler="sobol", draws=1 << 14, keep_draws=1 << 14)
-    run = runner.simulate(compile_model(one), threads=1)
+    run = simulation.simulate(compile_model(one), threads=1)
     assert run.draws == run.kept["purity"].shape[0] * run.kept["purity"].shape[1]
     for name in QUANTITIES:
         kept = run.kept[name].reshape(run.draws, *run.kept[name].shape[2:])
@@ -273,7 +273,7 @@ def test_numbers_that_are_none_are_refused_by_name():
     constant = model.inputs.constant.copy()
     constant[[draw.id for draw in model.parameter_draws].index("powder_purity[east]")] = np.nan
     with pytest.raises(SimError) as refused:
-        runner.simulate(dataclasses.replace(model, inputs=model.inputs._replace(constant=constant)), threads=1)
+        simulation.simulate(dataclasses.replace(model, inputs=model.inputs._replace(constant=constant)), threads=1)
     text = str(refused.value)
     assert "seized_pure_kg of east, FY2024" in text
     assert "flow_pure_kg of east, FY2024" in text
@@ -284,6 +284,6 @@ def test_numbers_that_are_none_are_refused_by_name():
 
 def test_undefined_ratios_are_no_error():
     one = scenario([row("east", 0, 0.0)], {"detection_rate": 0.5, "powder_purity": 0.1, "load_shape": 1.0, "load_median": 1.0})
-    run = runner.simulate(compile_model(one), threads=1)
+    run = simulation.simulate(compile_model(one), threads=1)
     assert run.undefined_share["purity"][0, 0, 0] == 1.0
     assert 0.6 < run.undefined_share["interdiction_rate"][0, 0, 0] < 0.8  # nothing missed: .5^(1/2)

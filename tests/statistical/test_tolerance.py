@@ -12,7 +12,7 @@ import verdicts
 from scipy import optimize, stats
 
 import sim
-from sim import runner
+from sim import runner, simulation
 from sim.model import compile_model
 
 CLAIM = 0.05  # of runs may have an error above two tolerances, for each quantile
@@ -191,8 +191,8 @@ def test_going_on_changes_no_bit(sampler, tmp_path, monkeypatch):
     """The last stage's numbers are those of one plan of that length; threads, and a run that was there before, change none."""
     model = compile_model(strategies.fixed_border_scenario())
     model = dataclasses.replace(model, scenario=dataclasses.replace(model.scenario, sampler=sampler, tolerance=0.003, draws=2000))
-    first = runner.simulate(model, threads=1)
-    engine = runner.BorderEngine(model)
+    first = simulation.simulate(model, threads=1)
+    engine = simulation.BorderEngine(model)
     whole = runner.Plan(
         sampler=sampler, seed=model.scenario.seed, draws_asked=1, replicates=first.replicates, points=first.draws // first.replicates
     )
@@ -200,13 +200,13 @@ def test_going_on_changes_no_bit(sampler, tmp_path, monkeypatch):
     alone = runner.estimate(engine, whole, threads=2)
     monkeypatch.setattr(runner.partials, "SHARE", float("inf"))
     for _ in range(2):
-        second = runner.simulate(model, threads=3, partials=tmp_path)
+        second = simulation.simulate(model, threads=3, partials=tmp_path)
         for name in runner.QUANTITIES:
             assert first.quantiles[name].tobytes() == second.quantiles[name].tobytes()
             assert first.mcse[name].tobytes() == second.mcse[name].tobytes()
             assert first.mean[name].tobytes() == second.mean[name].tobytes()
     assert second.resumed == second.draws
-    watched = runner._watched(model)
+    watched = simulation._watched(model)
     by_name = np.concatenate([first.quantiles[name][:, :, 2].reshape(-1, 13) for name in runner.SUMMARY_QUANTITIES])
     for quantiles in alone.quantiles[watched]:
         assert any(np.array_equal(quantiles * factor, row) for row in by_name for factor in (1.0, *np.unique(model.factor)))
@@ -223,7 +223,7 @@ def misses(n_runs: int, sampler: str, relative: float) -> np.ndarray:
     count = np.zeros(3, int)
     longer = 0
     for seed in range(n_runs):
-        found = runner.simulate(dataclasses.replace(model, scenario=dataclasses.replace(model.scenario, seed=seed)), threads=1)
+        found = simulation.simulate(dataclasses.replace(model, scenario=dataclasses.replace(model.scenario, seed=seed)), threads=1)
         count += np.abs(found.quantiles["flow_pure_kg"][0, 0, 2, at] - truth) > 2.0 * relative * np.maximum(truth, truth[1])
         longer += found.draws > runner.plan(1, 0, sampler, relative).draws
     assert longer > 0.8 * n_runs or runner.points_needed is not _POINTS_NEEDED  # a first stage that is enough would show nothing
