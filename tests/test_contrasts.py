@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import sim
-from sim import cli, finished, printed, results, runner, simulation
+from sim import finished, printed, results, runner, simulation
 from sim.errors import ScenarioError
 from sim.model import compile_model
 from sim.records import LAYOUT_NAMES, Claim, Result
@@ -354,7 +354,7 @@ def test_show_prints_ratios_and_claims(whole: Any) -> None:
     ],
 )
 def test_a_word_says_no_more_than_both_bounds_allow(lower: float, upper: float, word: str) -> None:
-    said = cli.claim_in_words("It is so.", 0.5 * (lower + upper), 0.3 * (upper - lower), lower, upper, 500, 1000)
+    said = printed.claim_in_words("It is so.", 0.5 * (lower + upper), 0.3 * (upper - lower), lower, upper, 500, 1000)
     assert said.startswith(f'"It is so" is {word} under')
 
 
@@ -367,8 +367,8 @@ def test_an_undefined_share_is_told() -> None:
 
 
 def test_few_hits_are_told_with_their_bounds() -> None:
-    assert "in 3 of 1,000 draws, probability 0.081 to 0.78 %" in cli.claim_in_words("So", 0.003, 0.002, 0.000818, 0.00774, 3, 1000)
-    assert "no probability" in cli.claim_in_words("So", np.nan, np.nan, 0.0, 1.0, 0, 0)
+    assert "in 3 of 1,000 draws, probability 0.081 to 0.78 %" in printed.claim_in_words("So", 0.003, 0.002, 0.000818, 0.00774, 3, 1000)
+    assert "no probability" in printed.claim_in_words("So", np.nan, np.nan, 0.0, 1.0, 0, 0)
 
 
 def test_a_run_without_draws_of_some_replicate_has_no_error() -> None:

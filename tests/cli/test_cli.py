@@ -428,7 +428,7 @@ def test_dry_run_of_sweeps_counts_cases_and_blocks_and_estimates_the_time(scenar
 
 
 def test_a_long_table_of_cases_is_cut(scenario: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "MOST_ROWS", 5)
+    monkeypatch.setattr(printed, "MOST_ROWS", 5)
     scenario.write_text(scenario.read_text(encoding="utf-8") + SWEEP, encoding="utf-8")
     outcome = sim("run", scenario, "--results", tmp_path / "results", "--draws", "16", "--threads", "1")
     assert "The first 5 of 24 rows" in outcome.stderr

@@ -152,7 +152,7 @@ def reached():
 
 
 def shown(tree, group):
-    quantiles = tree[group].to_dataset()[list(runner.SUMMARY_QUANTITIES)].sel(form="all", quantile=list(runner.TOLERANCE_QUANTILES))
+    quantiles = tree[group].to_dataset()[list(simulation.SUMMARY_QUANTITIES)].sel(form="all", quantile=list(runner.TOLERANCE_QUANTILES))
     return quantiles.to_dataarray().values.reshape(-1, 3)
 
 
@@ -201,13 +201,13 @@ def test_going_on_changes_no_bit(sampler, tmp_path, monkeypatch):
     monkeypatch.setattr(runner.partials, "SHARE", float("inf"))
     for _ in range(2):
         second = simulation.simulate(model, threads=3, partials=tmp_path)
-        for name in runner.QUANTITIES:
+        for name in simulation.QUANTITIES:
             assert first.quantiles[name].tobytes() == second.quantiles[name].tobytes()
             assert first.mcse[name].tobytes() == second.mcse[name].tobytes()
             assert first.mean[name].tobytes() == second.mean[name].tobytes()
     assert second.resumed == second.draws
     watched = simulation._watched(model)
-    by_name = np.concatenate([first.quantiles[name][:, :, 2].reshape(-1, 13) for name in runner.SUMMARY_QUANTITIES])
+    by_name = np.concatenate([first.quantiles[name][:, :, 2].reshape(-1, 13) for name in simulation.SUMMARY_QUANTITIES])
     for quantiles in alone.quantiles[watched]:
         assert any(np.array_equal(quantiles * factor, row) for row in by_name for factor in (1.0, *np.unique(model.factor)))
 
