@@ -23,7 +23,7 @@ METHOD_VERSION = 2  # of the numbers: raised by every change that moves a result
 PROBABILITIES = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975, 0.99, 0.995)
 BLOCK = 2**16
 _BLOCKS_A_TASK = 16  # so that a task's counts fit 32 bits many times over and its result is worth the merging
-_MOST_UINT32 = 2**32  # points of a replicate from which on its counts take 64 bits
+_MOST_UINT32 = 2**32  # points from which on counts take 64 bits
 
 TOLERANCE_REPLICATES = 32  # batches that a tolerance is judged by
 TOLERANCE_QUANTILES = (0.05, 0.5, 0.95)
@@ -278,6 +278,7 @@ class _Work:
 
     def join(self, part: Part, other: Part) -> None:
         partials.join(part, other)
+        summaries.clear(other.state)
         self.reuse(other.state)
 
     def pack(self, part: Part) -> bytes:
@@ -288,12 +289,11 @@ class _Work:
 
     def blank(self) -> summaries.State:
         with self._lock:
-            return self._spare.pop() if self._spare else summaries.new_state(self.layout, pooled=self._engine.wide)
+            return self._spare.pop() if self._spare else summaries.new_state(self.layout, wide=self._engine.wide)
 
     def reuse(self, state: summaries.State) -> None:
-        """Take back the state of a part that is merged; one of another type of counts is let go."""
+        """Take back an empty state; one of another type of counts is let go."""
         if state.counts.dtype == (np.int64 if self._engine.wide else np.uint32):
-            summaries.clear(state)
             with self._lock:
                 self._spare.append(state)
 
@@ -312,9 +312,10 @@ class _Collected:
 
     def __init__(self, work: _Work, run_plan: Plan, engine: Engine, layout: summaries.Layout, before: dict[int, bytes], keep: bool) -> None:
         shape = (run_plan.replicates, engine.n_summaries)
-        self.state = summaries.new_state(layout, pooled=True)
+        self.state = summaries.new_state(layout, wide=engine.wide or run_plan.draws >= _MOST_UINT32)
         self.counters = np.zeros((run_plan.replicates, engine.n_counters), np.int64)
-        self.quantiles = np.empty((*shape, len(PROBABILITIES)))
+        self._probabilities = np.array(PROBABILITIES if run_plan.replicates > 1 else ())
+        self.quantiles = np.empty((*shape, self._probabilities.size))
         self.sums = np.empty((*shape, 2))
         self.n = np.empty(shape, np.int64)
         self.packed: dict[int, bytes] = {}
@@ -338,15 +339,12 @@ class _Collected:
             if mine.points < self._plan.points:
                 return
             del self._open[r]
-        if self._plan.replicates > 1:
-            self.quantiles[r] = summaries.quantiles(self._layout, mine.state, np.array(PROBABILITIES))[0]
-        self.n[r] = summaries.draw_counts(self._layout, mine.state)[:, 2]
         self.sums[r] = summaries.finish_tree(dict(mine.sums))
         self.counters[r] = mine.counters
         if self._keep:
             self.packed[r] = self._work.pack(mine)
         with self._lock:
-            summaries.merge(self.state, mine.state)
+            summaries.absorb(self._layout, mine.state, self.state, self._probabilities, self.quantiles[r], self.n[r])
         self._work.reuse(mine.state)
 
     def _opened(self, part: Part) -> Part:
@@ -354,8 +352,9 @@ class _Collected:
         if part.replicate in self._before:
             self._work.join(part, self._work.unpack(self._before[part.replicate]))
         if self._plan.points >= _MOST_UINT32:
-            wide = summaries.new_state(self._layout, pooled=True)
+            wide = summaries.new_state(self._layout, wide=True)
             summaries.merge(wide, part.state)
+            summaries.clear(part.state)
             self._work.reuse(part.state)
             part.state = wide
         return part

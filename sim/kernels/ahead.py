@@ -39,25 +39,28 @@ def start(strata: border.Strata, tables: border.Tables, contrasts: border.Contra
 
 def parts(strata: border.Strata, tables: border.Tables, contrasts: border.Contrasts) -> list[tuple[str, str, tuple[Any, ...]]]:
     """Return (module, kernel, types of its arguments) of what is to be compiled ahead: what `border_block` reaches last comes first."""
-    column, rows, cube, whole, places = (typeof(np.empty(shape, dtype)) for shape, dtype in _ARRAYS)
+    column, rows, cube, whole = (typeof(np.empty(shape, dtype)) for shape, dtype in _ARRAYS)
     source = typeof(border.Source(np.uint64(0), 0, *(np.empty(shape, dtype) for shape, dtype in _SOURCE)))
     layout = summaries.plan_layout(np.zeros((0, 1)), True)
     first = (typeof(strata), typeof(tables))
-    counted = (typeof(layout), typeof(summaries.new_state(layout)), cube, rows, places)
+    state = typeof(summaries.new_state(layout))
+    waiting = typeof(summaries.Waiting(np.empty((1, 1, 1), np.uint16), np.empty(1, np.int64), np.empty((1, 1, 1))))
+    counted = (typeof(layout), state, cube, rows, waiting)
     found: list[tuple[str, str, tuple[Any, ...]]] = [
         ("border", "compose", (*first, source, rows, int64, int64, rows, *(column,) * 5, cube, whole)),
         ("border", "draw_missed", (*first, int64, source, rows, int64, int64, column, column, rows, *(column,) * 4)),
         ("border", "summarise", (whole, cube, rows, column, int64, int64, *counted, typeof(contrasts.row), rows)),
         ("border", "compare", (typeof(contrasts), rows, column, int64, int64, *counted, whole)),
     ]
-    for pooled in (False, True):
-        state = typeof(summaries.new_state(layout, pooled))
-        found.append(("summaries", "_quantiles", (typeof(layout), state, int64, rows, rows, rows)))
-        found.append(("summaries", "_draw_counts", (typeof(layout), state, whole)))
+    found += [
+        ("summaries", "absorb", (typeof(layout), state, state, column, rows, typeof(np.empty(1, np.int64)))),
+        ("summaries", "_quantiles", (typeof(layout), state, int64, rows, rows, rows)),
+        ("summaries", "_draw_counts", (typeof(layout), state, whole)),
+    ]
     return found
 
 
-_ARRAYS = (((1,), np.float64), ((1, 1), np.float64), ((1, 1, 1), np.float64), ((1, 1), np.int64), ((1, 1), np.uint16))
+_ARRAYS = (((1,), np.float64), ((1, 1), np.float64), ((1, 1, 1), np.float64), ((1, 1), np.int64))
 _SOURCE = (((1, 53), np.uint64), ((1,), np.uint64), ((1,), np.int64), ((1,), np.uint64))
 
 

@@ -28,7 +28,7 @@ from .cubics import PADDING
 from .jit import inlined, kernel
 from .quantiles import evaluate_many, normal_scores, normal_tails, t_tails
 from .streams import fill_philox, fill_sobol
-from .summaries import CONTINUOUS, count_waiting, lane_sums, place_lane, update
+from .summaries import CONTINUOUS, Waiting, count_waiting, lane_sums, wait
 
 LANE = 1024
 
@@ -748,10 +748,7 @@ def record(s, draws, first, lane, layout, state, sums, stored, waiting):
         for i in range(min(n, stored.shape[1] - first)):
             stored[s, first + i] = draws[i]
     else:
-        if layout.mode[s] == CONTINUOUS:
-            place_lane(layout, state, s, draws, waiting[s, :n])
-        else:
-            update(layout, state, s, draws)
+        wait(layout, state, s, draws, lane % _WAITING, waiting)
         sums[s, lane, 0], sums[s, lane, 1] = lane_sums(draws, layout.centre[s])
 
 
@@ -795,7 +792,7 @@ def summarise(index, parts, whole, values, first, lane, layout, state, sums, sto
     first, lane          first point of the lane within the block, and the lane's number there
     sums (S, lanes, 2)   sums of v - centre and of its square, written for this lane
     stored (S, k)        kept draws of the block's points 0 .. k - 1; with k = 0 nothing is stored and the summaries are updated
-    waiting (S, d)       uint16, places of this lane in the summaries without atoms, written; to be counted by `count_waiting`
+    waiting              takes this lane, to be counted by `count_waiting`
     row, kept            Contrasts.row, and (T + 1, d) where it says the draws are kept for `compare`
     """
     n = values.size
@@ -883,7 +880,15 @@ def border_block(
         n_kept = max(n_kept, contrasts.row[s] + 1)
     kept = np.zeros((n_kept + 1, lane_size))
     n_lanes = (n_draws + lane_size - 1) // lane_size
-    waiting = np.empty((min(n_lanes, _WAITING), layout.origin.size if stored.shape[1] == 0 else 0, lane_size), np.uint16)
+    counted = layout.origin.size if stored.shape[1] == 0 else 0
+    row = np.full(counted, -1)
+    n_rows = 0
+    for s in range(counted):
+        if layout.mode[s] != CONTINUOUS:
+            row[s] = n_rows
+            n_rows += 1
+    held = min(n_lanes, _WAITING)
+    waiting = Waiting(np.empty((held, counted, lane_size), np.uint16), row, np.empty((held, n_rows, lane_size)))
     for lane in range(n_lanes):
         start = first + lane * lane_size
         n = min(lane_size, first + n_draws - start)
@@ -924,19 +929,19 @@ def border_block(
                         add_parts(group_parts[g], parts)
                 summarise(
                     strata.index[corridor, period], parts, whole, scratch[1, :n], start - first, lane, layout, state, sums, stored,
-                    waiting[lane % _WAITING], contrasts.row, kept,
+                    waiting, contrasts.row, kept,
                 )  # fmt: skip
             for g in range(n_groups):
                 summarise(
                     strata.index[n_corridors + g, period], group_parts[g], whole, scratch[1, :n], start - first, lane, layout, state, sums,
-                    stored, waiting[lane % _WAITING], contrasts.row, kept,
+                    stored, waiting, contrasts.row, kept,
                 )  # fmt: skip
         summarise_precursors(
-            strata.precursors, source, x, uniform, scratch[1, :n], start, lane, layout, state, sums, stored, waiting[lane % _WAITING],
+            strata.precursors, source, x, uniform, scratch[1, :n], start, lane, layout, state, sums, stored, waiting,
             contrasts.row, kept,
         )  # fmt: skip
         compare(
-            contrasts, kept, scratch[1, :n], start - first, lane, layout, state, sums, stored, waiting[lane % _WAITING], claim_counters
+            contrasts, kept, scratch[1, :n], start - first, lane, layout, state, sums, stored, waiting, claim_counters
         )  # fmt: skip
         if (lane + 1) % _WAITING == 0 or lane + 1 == n_lanes:
-            count_waiting(layout, state, waiting[: lane % _WAITING + 1])
+            count_waiting(layout, state, waiting, lane % _WAITING + 1)

@@ -69,7 +69,7 @@ class Layout(NamedTuple):
 class State(NamedTuple):
     """What was counted. S = summaries, B = all bins, E = bins of the summaries that keep atoms.
 
-    counts       (B,)    uint32 in a task (at most 2^32 draws), int64 in a pool of tasks
+    counts       (B,)    uint32 for less than 2^32 draws, else int64
     atom_counts  (E,)    draws equal to the bin's atom, same type
     bin_low      (E,)    float64, least of the others in the bin; +inf for none
     bin_high     (E,)    float64, greatest of them; -inf for none
@@ -81,6 +81,19 @@ class State(NamedTuple):
     bin_low: np.ndarray
     bin_high: np.ndarray
     extremes: np.ndarray
+
+
+class Waiting(NamedTuple):
+    """Lanes whose places are known and that wait to be counted, one summary after another. w = lanes, a = summaries that keep atoms.
+
+    place  (w, S, d)  uint16, place in the segment: enough for the 64 octaves of `origin_zero`
+    row    (S,)       int64, row of `draws` of the summaries that keep atoms, -1 for the others
+    draws  (w, a, d)  float64
+    """
+
+    place: np.ndarray
+    row: np.ndarray
+    draws: np.ndarray
 
 
 def plan_layout(pilot: np.ndarray, origin_zero: bool = False) -> Layout:
@@ -181,9 +194,9 @@ def _cells(size: np.ndarray) -> np.ndarray:
     return size.view(np.int64) >> _CELL_SHIFT
 
 
-def new_state(layout: Layout, pooled: bool = False) -> State:
-    """Return an empty state: uint32 counts for one task, int64 for a pool of tasks."""
-    whole = np.int64 if pooled else np.uint32
+def new_state(layout: Layout, wide: bool = False) -> State:
+    """Return an empty state: uint32 counts for less than 2^32 draws, or int64."""
+    whole = np.int64 if wide else np.uint32
     n_bins, n_detail = layout.offset[-1], layout.detail[-1]
     state = State(
         np.empty(n_bins, whole), np.empty(n_detail, whole), np.empty(n_detail), np.empty(n_detail), np.empty((layout.origin.size, 2))
@@ -278,21 +291,53 @@ def place_lane(layout, state, j, draws, place):
 
 
 @kernel
-def count_waiting(layout, state, waiting):
-    """Count the places of several lanes, (lanes, S, d) uint16 by `place_lane`, in all summaries that keep no atoms.
+def wait(layout, state, j, draws, lane, waiting):
+    """Let one lane of draws (d,) of summary j wait as lane `lane` of `waiting`, and note the extremes."""
+    n = draws.size
+    place_lane(layout, state, j, draws, waiting.place[lane, j, :n])
+    row = waiting.row[j]
+    if row >= 0:
+        waiting.draws[lane, row, :n] = draws
 
-    The bins of many summaries are in no cache: the first touch of 1,024 draws costs 82 lines, 2.4 ns a draw. So a summary takes one lane
-    after another. Places fit 16 bits with the 64 octaves of `origin_zero`.
+
+@kernel
+def count_waiting(layout, state, waiting, lanes):
+    """Count the first `lanes` lanes that wait in all summaries.
+
+    The bins of many summaries are in no cache: the first touch of 1,024 draws costs 82 lines, 2.4 ns a draw, and three times as many
+    where atoms are kept. So a summary takes one lane after another.
     """
     counts = state.counts
-    for j in range(waiting.shape[1]):
-        if layout.mode[j] != CONTINUOUS:
-            continue
+    for j in range(waiting.row.size):
         start = np.uint64(layout.offset[j])
-        for lane in range(waiting.shape[0]):
-            place = waiting[lane, j]
+        for lane in range(lanes):
+            place = waiting.place[lane, j]
             for i in range(place.size):
                 counts[start + np.uint64(place[i])] += 1
+        row = waiting.row[j]
+        if row >= 0:
+            for lane in range(lanes):
+                _count_apart(layout, state, j, waiting.place[lane, j], waiting.draws[lane, row])
+
+
+@kernel
+def _count_apart(layout, state, j, place, draws):
+    """Count the draws (d,) that are their bin's atom, and note the least and greatest of the others; place (d,) within the segment."""
+    start = np.uint64(layout.detail[j])
+    atom = layout.atom
+    atom_counts = state.atom_counts
+    low = state.bin_low
+    high = state.bin_high
+    for i in range(draws.size):
+        v = draws[i] + 0.0  # -0.0 becomes 0.0: which of them came first must not show
+        k = start + np.uint64(place[i])
+        if v == atom[k]:
+            atom_counts[k] += 1
+        else:
+            if v < low[k]:
+                low[k] = v
+            if v > high[k]:
+                high[k] = v
 
 
 @kernel
@@ -310,21 +355,7 @@ def update(layout, state, j, draws):
     for i in range(n):
         counts[start + place[i]] += 1
     if layout.mode[j] != CONTINUOUS:
-        start = np.uint64(layout.detail[j])
-        atom = layout.atom
-        atom_counts = state.atom_counts
-        low = state.bin_low
-        high = state.bin_high
-        for i in range(n):
-            v = draws[i] + 0.0  # -0.0 becomes 0.0: which of them came first must not show
-            k = start + place[i]
-            if v == atom[k]:
-                atom_counts[k] += 1
-            else:
-                if v < low[k]:
-                    low[k] = v
-                if v > high[k]:
-                    high[k] = v
+        _count_apart(layout, state, j, place, draws)
 
 
 def merge(state: State, other: State) -> None:
@@ -335,6 +366,37 @@ def merge(state: State, other: State) -> None:
     np.maximum(state.bin_high, other.bin_high, out=state.bin_high)
     np.minimum(state.extremes[:, 0], other.extremes[:, 0], out=state.extremes[:, 0])
     np.maximum(state.extremes[:, 1], other.extremes[:, 1], out=state.extremes[:, 1])
+
+
+@kernel
+def absorb(layout, state, pool, probabilities, found, n):
+    """Add `state` to `pool` and empty it; also write its quantiles `found` (S, q) and finite draws n (S,), in one pass over the bins.
+
+    The same as `quantiles`, `draw_counts`, `merge` and `clear` one after another, each of which waits for the same 28 MB of memory.
+    """
+    cumulative = np.empty(_longest(layout, 0, n.size), np.int64)
+    error = np.empty(probabilities.size)
+    for j in range(n.size):
+        first, last = layout.offset[j], layout.offset[j + 1]
+        n[j] = 0
+        for k in range(first + _FIRST_BIN, last - 1):
+            n[j] += np.int64(state.counts[k])
+        if probabilities.size > 0:
+            _quantiles_of(layout, state, j, cumulative, probabilities, found[j], error)
+        for k in range(first, last):
+            pool.counts[k] += state.counts[k]
+            state.counts[k] = 0
+        for k in range(layout.detail[j], layout.detail[j + 1]):
+            pool.atom_counts[k] += state.atom_counts[k]
+            pool.bin_low[k] = min(pool.bin_low[k], state.bin_low[k])
+            pool.bin_high[k] = max(pool.bin_high[k], state.bin_high[k])
+            state.atom_counts[k] = 0
+            state.bin_low[k] = np.inf
+            state.bin_high[k] = -np.inf
+        pool.extremes[j, 0] = min(pool.extremes[j, 0], state.extremes[j, 0])
+        pool.extremes[j, 1] = max(pool.extremes[j, 1], state.extremes[j, 1])
+        state.extremes[j, 0] = np.inf
+        state.extremes[j, 1] = -np.inf
 
 
 def draw_counts(layout: Layout, state: State) -> np.ndarray:
@@ -492,37 +554,47 @@ def _inside(layout, state, j, place, rank):
     return min(max(number, low), max(high, low)), error
 
 
-@kernel
-def _quantiles(layout, state, first, probabilities, out, error):
-    last = first + probabilities.shape[0]
+@inlined
+def _longest(layout, first, last):
+    """Return the length of the longest segment of summaries first .. last - 1."""
     longest = np.int64(0)
     for j in range(first, last):
         longest = max(longest, layout.offset[j + 1] - layout.offset[j])
-    scratch = np.empty(longest, np.int64)
+    return longest
+
+
+@kernel
+def _quantiles_of(layout, state, j, scratch, probabilities, out, error):
+    """Write the quantiles of summary j and their binning errors: probabilities, out, error (q,); scratch as long as its segment."""
+    counts = state.counts[layout.offset[j] + 1 : layout.offset[j + 1]]
+    cumulative = scratch[: counts.size]
+    total = np.int64(0)
+    for i in range(counts.size):
+        total += np.int64(counts[i])
+        cumulative[i] = total
+    for i in range(probabilities.size):
+        if total == 0:
+            out[i] = np.nan
+            error[i] = np.nan
+            continue
+        rank = min(max(probabilities[i], 0.0), 1.0) * total
+        nearest = np.floor(rank + 0.5)
+        if abs(rank - nearest) <= 1e-15 * rank:
+            rank = nearest  # .95 of 20 is 19 draws, whatever .95 is in binary
+        rank = max(rank, 1e-9)
+        at = np.searchsorted(cumulative, rank)
+        if at == 0 or at == cumulative.size - 1:
+            out[i] = -np.inf if at == 0 else np.inf
+            error[i] = 0.0
+        else:
+            out[i], error[i] = _inside(layout, state, j, at + 1, rank - cumulative[at - 1])
+
+
+@kernel
+def _quantiles(layout, state, first, probabilities, out, error):
+    scratch = np.empty(_longest(layout, first, first + probabilities.shape[0]), np.int64)
     for row in range(probabilities.shape[0]):
-        j = first + row
-        counts = state.counts[layout.offset[j] + 1 : layout.offset[j + 1]]
-        cumulative = scratch[: counts.size]
-        total = np.int64(0)
-        for i in range(counts.size):
-            total += np.int64(counts[i])
-            cumulative[i] = total
-        for i in range(probabilities.shape[1]):
-            if total == 0:
-                out[row, i] = np.nan
-                error[row, i] = np.nan
-                continue
-            rank = min(max(probabilities[row, i], 0.0), 1.0) * total
-            nearest = np.floor(rank + 0.5)
-            if abs(rank - nearest) <= 1e-15 * rank:
-                rank = nearest  # .95 of 20 is 19 draws, whatever .95 is in binary
-            rank = max(rank, 1e-9)
-            at = np.searchsorted(cumulative, rank)
-            if at == 0 or at == cumulative.size - 1:
-                out[row, i] = -np.inf if at == 0 else np.inf
-                error[row, i] = 0.0
-            else:
-                out[row, i], error[row, i] = _inside(layout, state, j, at + 1, rank - cumulative[at - 1])
+        _quantiles_of(layout, state, first + row, scratch, probabilities[row], out[row], error[row])
 
 
 def quantiles(layout: Layout, state: State, probabilities: np.ndarray, j: int | None = None) -> tuple[np.ndarray, np.ndarray]:

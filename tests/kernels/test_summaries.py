@@ -300,16 +300,14 @@ def test_lanes_that_wait_are_counted_as_if_at_once():
     assert layout.mode[1] == summaries.WHOLE
     assert (np.diff(layout.offset) <= 2**16).all()
     waited, alone = summaries.new_state(layout), summaries.new_state(layout)
-    waiting = np.empty((3, 4, LANE), np.uint16)
+    row = np.where(layout.mode[:4] == summaries.CONTINUOUS, -1, np.cumsum(layout.mode[:4] != summaries.CONTINUOUS) - 1)
+    waiting = summaries.Waiting(np.empty((4, 4, LANE), np.uint16), row, np.empty((4, row.max() + 1, LANE)))
     for lane in range(3):
         for j in range(4):
             here = draws[j, lane * LANE : (lane + 1) * LANE]
             summaries.update(layout, alone, j, here)
-            if layout.mode[j] == summaries.CONTINUOUS:
-                summaries.place_lane(layout, waited, j, here, waiting[lane, j])
-            else:
-                summaries.update(layout, waited, j, here)
-    summaries.count_waiting(layout, waited, waiting)
+            summaries.wait(layout, waited, j, here, lane, waiting)
+    summaries.count_waiting(layout, waited, waiting, 3)
     for found, expected in zip(waited, alone, strict=True):
         np.testing.assert_array_equal(found, expected)
 

@@ -85,7 +85,7 @@ def test_whole_weights_are_the_nearest(logs, bits):
 
 
 def states(draws, whole, layout):
-    mine, plain = summaries.new_state(layout, pooled=True), summaries.new_state(layout, pooled=True)
+    mine, plain = summaries.new_state(layout, wide=True), summaries.new_state(layout, wide=True)
     conditions.update_weighted(layout, mine, 0, draws, whole)
     oracles.update_weighted(layout, plain, 0, draws, whole)
     return mine, plain
@@ -111,7 +111,7 @@ def test_a_weighted_draw_counts_as_often_as_its_weight_says(draws, data):
 @given(strategies.summary_draws(), st.data())
 def test_counting_both_at_once_is_counting_one_after_the_other(draws, data):
     layout = summaries.plan_layout(np.stack([draws, draws]))
-    first, second = (summaries.new_state(layout, pooled=True) for _ in range(2))
+    first, second = (summaries.new_state(layout, wide=True) for _ in range(2))
     for part in np.array_split(draws, 3):
         whole = np.array(data.draw(st.lists(weights, min_size=part.size, max_size=part.size)), np.int64)
         part = np.ascontiguousarray(part)
@@ -131,7 +131,7 @@ def test_weights_of_one_are_the_plain_update_and_any_order_gives_the_same_bytes(
     )
     whole = np.array(data.draw(st.lists(st.integers(0, 2**40), min_size=draws.size, max_size=draws.size)), np.int64)
     order = np.array(data.draw(st.permutations(range(draws.size))), np.intp)
-    first, second, again = (summaries.new_state(layout, pooled=True) for _ in range(3))
+    first, second, again = (summaries.new_state(layout, wide=True) for _ in range(3))
     conditions.update_weighted(layout, first, 0, draws, whole)
     half = draws.size // 2
     conditions.update_weighted(layout, second, 0, draws[order][:half].copy(), whole[order][:half].copy())

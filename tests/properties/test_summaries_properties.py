@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from sim.kernels import summaries
 
 
-def counted(layout, draws, cuts=(), pooled=False):
+def counted(layout, draws, cuts=(), wide=False):
     """Return the state after `draws`, cut at `cuts` into calls of update."""
-    state = summaries.new_state(layout, pooled=pooled)
+    state = summaries.new_state(layout, wide=wide)
     for part in np.split(draws, cuts):
         summaries.update(layout, state, 0, np.ascontiguousarray(part))
     return state
@@ -64,13 +64,31 @@ def test_merging_is_associative_commutative_and_the_same_as_counting_at_once(dra
 def test_a_pool_takes_tasks_and_gives_their_quantiles(draws):
     layout = plan(draws)
     task = counted(layout, draws)
-    pool = summaries.new_state(layout, pooled=True)
+    pool = summaries.new_state(layout, wide=True)
     for _ in range(2):
         summaries.merge(pool, task)
     assert pool.counts.dtype == np.int64
     np.testing.assert_array_equal(summaries.draw_counts(layout, pool), 2 * summaries.draw_counts(layout, task))
     p = verdicts.REPORTED
     np.testing.assert_allclose(summaries.quantiles(layout, pool, p)[0], summaries.quantiles(layout, task, p)[0], rtol=1e-12, atol=1e-300)
+
+
+@given(strategies.summary_draws(), strategies.summary_draws(), st.booleans(), st.booleans())
+def test_what_a_pool_absorbs_is_merged_counted_and_cleared(before, draws, wide, quantiles):
+    """Any two tasks, one after another, into a pool of either type: the bytes of merge, and an empty state, with quantiles or without."""
+    layout = plan(before)
+    pool, expected = (summaries.new_state(layout, wide) for _ in range(2))
+    p = np.array([0.0, 0.05, 0.5, 0.95, 1.0]) if quantiles else np.empty(0)
+    for part in (before, draws):
+        state = counted(layout, part)
+        found, n = np.empty((1, p.size)), np.empty(1, np.int64)
+        summaries.merge(expected, state)
+        one = clone(state)
+        summaries.absorb(layout, state, pool, p, found, n)
+        np.testing.assert_array_equal(found, summaries.quantiles(layout, one, p)[0])
+        np.testing.assert_array_equal(n, summaries.draw_counts(layout, one)[:, 2])
+        assert same_bytes(state, summaries.new_state(layout))
+    assert same_bytes(pool, expected)
 
 
 @given(strategies.summary_draws())
