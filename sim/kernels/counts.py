@@ -760,13 +760,7 @@ def draw_sums_of_loads(sums, sigma, k, z, log_sum, effective):
     _cubic_rows(sums.mean, first_sigma, stride, across, mean)
     for i in range(n):
         log_sum[i] += mean[i] + log(k[i])
-    for i in range(n):
-        node[i] = node[i] * n_sigmas + first_sigma[i]
-    numbers = sums.effective.reshape(-1)
-    _cubic_rows(numbers, node, stride, across, effective)
-    _cubic_rows(numbers[n_sigmas:], node, stride, across, beyond)
-    for i in range(n):
-        effective[i] = min(max(effective[i] + linear[i] * (beyond[i] - effective[i]), 1.0), k[i])
+    _effective_at(sums, node, first_sigma, across, linear, k, beyond, effective)
     for i in range(n):
         if k[i] >= _MAX_K:
             log_sum[i] = log_sum_of_loads(sums, sigma[i], k[i], z[i])
@@ -774,12 +768,23 @@ def draw_sums_of_loads(sums, sigma, k, z, log_sum, effective):
 
 
 @kernel
-def draw_effective_loads(sums, sigma, k, out):
-    """Write `effective_loads` at (sigma, k) of every draw: all arrays (d,), `out` in place."""
-    n = k.size
+def _effective_at(sums, node, first_sigma, across, linear, k, beyond, out):
+    """Write `effective_loads` between nodes `node` and the next, k below 2^20: all (d,), `out` in place; `node`, `beyond` are spoilt."""
     n_sigmas = sums.mean.size
     stride = 1 if n_sigmas > 1 else 0
     numbers = sums.effective.reshape(-1)
+    for i in range(out.size):
+        node[i] = node[i] * n_sigmas + first_sigma[i]
+    _cubic_rows(numbers, node, stride, across, out)
+    _cubic_rows(numbers[n_sigmas:], node, stride, across, beyond)
+    for i in range(out.size):
+        out[i] = min(max(out[i] + linear[i] * (beyond[i] - out[i]), 1.0), k[i])
+
+
+@kernel
+def draw_effective_loads(sums, sigma, k, out):
+    """Write `effective_loads` at (sigma, k) of every draw: all arrays (d,), `out` in place."""
+    n = k.size
     places = np.empty((2, n + PADDING), np.int64)
     first_sigma, node = places[0, :n], places[1, :n]
     work = np.empty((3, n + PADDING))
@@ -787,12 +792,7 @@ def draw_effective_loads(sums, sigma, k, out):
     _sigma_places(sums, sigma, first_sigma, across)
     for i in range(n):
         node[i], _, linear[i] = _node_below(k[i])
-    for i in range(n):
-        node[i] = node[i] * n_sigmas + first_sigma[i]
-    _cubic_rows(numbers, node, stride, across, out)
-    _cubic_rows(numbers[n_sigmas:], node, stride, across, beyond)
-    for i in range(n):
-        out[i] = min(max(out[i] + linear[i] * (beyond[i] - out[i]), 1.0), k[i])
+    _effective_at(sums, node, first_sigma, across, linear, k, beyond, out)
     for i in range(n):
         if k[i] >= _MAX_K:
             out[i] = effective_loads(sums, sigma[i], k[i])

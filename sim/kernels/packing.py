@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .jit import kernel
+from .jit import inlined, kernel
 
 MOST_BYTES = 10  # of one code: 64 bits, seven a byte
 
@@ -24,23 +24,22 @@ def _encode(counts, out):
             gap += np.uint64(1)
             continue
         if gap > 0:
-            code = np.uint64(2) * gap + np.uint64(1)
+            at = _write(np.uint64(2) * gap + np.uint64(1), out, at)
             gap = np.uint64(0)
-            while code >= 128:
-                out[at] = np.uint8(code & np.uint64(127) | np.uint64(128))
-                code >>= np.uint64(7)
-                at += 1
-            out[at] = np.uint8(code)
-            at += 1
         if count > 0:
-            code = np.uint64(2) * count
-            while code >= 128:
-                out[at] = np.uint8(code & np.uint64(127) | np.uint64(128))
-                code >>= np.uint64(7)
-                at += 1
-            out[at] = np.uint8(code)
-            at += 1
+            at = _write(np.uint64(2) * count, out, at)
     return at
+
+
+@inlined
+def _write(code, out, at):
+    """Write one code from out[at] on and return where the next one begins."""
+    while code >= 128:
+        out[at] = np.uint8(code & np.uint64(127) | np.uint64(128))
+        code >>= np.uint64(7)
+        at += 1
+    out[at] = np.uint8(code)
+    return at + 1
 
 
 @kernel
