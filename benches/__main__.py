@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", action="append", choices=BENCHES, help="one bench; may be repeated")
     parser.add_argument("--rounds", type=int, help="times that every contender runs (default 10)")
     parser.add_argument("--quick", action="store_true", help="a sixteenth of the draws, three rounds: a look, not a result")
-    parser.add_argument("--long", action="store_true", help="also two threads at 10^7 draws and memory of the shipped scenario at 10^8")
+    parser.add_argument("--long", action="store_true", help="also memory of the shipped scenario at 10^8 draws")
     parser.add_argument(
         "--output",
         type=Path,
@@ -125,10 +125,6 @@ def markdown(report: Mapping[str, Any], rows: Sequence[Verdict]) -> str:
             table([row for row in rows if row.comparison.bench == name]) + "\n",
         ]
     return "\n".join(parts)
-
-
-def _when(report: Mapping[str, Any], name: str) -> str:
-    return f"Measured at {report['made_at'][name]}, {report['effort'][name]['rounds']} rounds.\n"
 
 
 def _shown(row: Verdict) -> str:

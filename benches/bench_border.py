@@ -24,6 +24,7 @@ def contenders(effort: Effort) -> dict[str, Contender]:
     whole = {law: compile_model(shipped(n, law)) for law in ("gamma", "lognormal")}
     strata = {count: compile_model(one_stratum(effort.draws(2**21), count)) for count in (10, 3000)}
     southwest = compile_model(southwest_fy2024(effort.draws(2**18)))
+    many = compile_model(southwest_fy2024(effort.draws(10_000_000)))
     reference = numpy_border.prepare(whole["gamma"])
     brute = numpy_border.prepare(southwest)
     n_numpy = effort.draws(2**16)  # where np.quantile costs least: arrays still fit a second-level cache
@@ -37,21 +38,16 @@ def contenders(effort: Effort) -> dict[str, Contender]:
         "NumPy, gamma, no summaries": Contender(lambda: numpy_border.drawn_only(reference, n_numpy, SEED), n_numpy),
         "n = 10": _run(strata[10], 1),
         "n = 3,000": _run(strata[3000], 1),
+        "10^7 draws, 1 thread": _run(many, 1),
+        "10^7 draws, 2 threads": _run(many, 2),
         "southwest FY2024": _run(southwest, 1),
         "NumPy, southwest FY2024": Contender(lambda: numpy_border.summarised(brute, n_brute, SEED), n_brute),
     }
 
 
 def measure(effort: Effort) -> Measures:
-    """Return seconds a draw of every contender, and with `long` of one and of two threads at 10^7 draws."""
-    found = seconds_per_draw(contenders(effort), effort.rounds)
-    if effort.long:
-        many = compile_model(shipped(effort.draws(10_000_000)))
-        threads = {f"10^7 draws, {n} thread{'s' * (n > 1)}": _run(many, n) for n in (1, 2)}
-        found |= seconds_per_draw(threads, effort.rounds)
-    else:
-        found |= {f"10^7 draws, {n} thread{'s' * (n > 1)}": "only with --long" for n in (1, 2)}
-    return found
+    """Return seconds a draw of every contender."""
+    return seconds_per_draw(contenders(effort), effort.rounds)
 
 
 def _run(model: Model, threads: int) -> Contender:

@@ -84,7 +84,7 @@ COMPARISONS: tuple[Comparison, ...] = (
     _dearer("border", "one stratum of 3,000 events / of 10", "n = 3,000", "n = 10", 1.1),
     _dearer("border", "summaries and sampling / sampling", "gamma, 1 thread", "gamma, 1 thread, no summaries", None),
     _faster("border", "one thread / two, 2^20 draws", "gamma, 1 thread", "gamma, 2 threads", None),
-    _faster("border", "one thread / two, 10^7 draws", "10^7 draws, 1 thread", "10^7 draws, 2 threads", 1.75),
+    _faster("border", "one thread / two, 10^7 draws of southwest FY2024", "10^7 draws, 1 thread", "10^7 draws, 2 threads", 1.75),
     *(
         _faster("propagate", f"{peer} / compiled function, 2 threads", peer, "compiled, 2 threads", target)
         for peer, target in (
