@@ -26,6 +26,7 @@ from .schema import (
     ParameterBlock,
     ResultTable,
     RunTable,
+    SensitivityTable,
     SweepBlock,
     as_far,
 )
@@ -39,7 +40,12 @@ BLOCKS: Mapping[str, type[BaseModel]] = {
     "condition": ConditionBlock,
     "growth": GrowthBlock,
 }
-TABLES: Mapping[str, type[BaseModel]] = {"run": RunTable, "model": ModelTable, "evidence": EvidenceTable}
+TABLES: Mapping[str, type[BaseModel]] = {
+    "run": RunTable,
+    "model": ModelTable,
+    "evidence": EvidenceTable,
+    "sensitivity": SensitivityTable,
+}
 
 # What `--set` may change and a sweep may not: names and words, which move no number, and what decides which labels there are at all.
 _NOT_SWEPT = {"name", "question", "run.keep_draws", "evidence.tables"}
@@ -71,7 +77,7 @@ def block_id(block: Mapping[str, Any]) -> str:
 
 def settable(document: Mapping[str, Any]) -> dict[str, KeyPath]:
     """Return every `--set` path of a document with its key path."""
-    paths: dict[str, KeyPath] = {key: (key,) for key in ("name", "question")}
+    paths: dict[str, KeyPath] = {key: (key,) for key in ("name", "question", "sensitivity")}
     for table, model in TABLES.items():
         if isinstance(document.get(table, {}), dict):
             paths |= {f"{table}.{key}": (table, key) for key in model.model_fields if key not in ("row", "sources")}
@@ -100,7 +106,7 @@ def _swept_paths(document: Mapping[str, Any]) -> dict[str, KeyPath]:
     return {
         name: keys
         for name, keys in settable(document).items()
-        if name not in _NOT_SWEPT and keys[0] != "groups" and not (keys[0] in BLOCKS and keys[-1] in _WORDS)
+        if name not in _NOT_SWEPT and keys[0] not in ("groups", "sensitivity") and not (keys[0] in BLOCKS and keys[-1] in _WORDS)
     }
 
 
@@ -112,13 +118,22 @@ def _keep_id(document: Mapping[str, Any], keys: KeyPath) -> None:
             block.setdefault("id", block_id(block))
 
 
+def _not_there(document: Mapping[str, Any], name: str) -> str:
+    """Say what to do about a path into groups or blocks of which the file has none; "" where it has some, or none can be meant."""
+    kind = name.partition(".")[0]
+    if (kind not in BLOCKS and kind != "groups") or document.get(kind):
+        return ""
+    return f"The file has no [{kind}]; write it there" if kind == "groups" else f"The file has no [[{kind}]]; write one there, with an id"
+
+
 def override(document: dict[str, Any], overrides: Mapping[str, Any], problems: list[Problem]) -> dict[KeyPath, str]:
     """Put the values of `--set` into `document`, in order, and return which key paths they replaced."""
     replaced: dict[KeyPath, str] = {}
     for name, given in overrides.items():
         paths = settable(document)
         if name not in paths:
-            problems.append(Problem(file=f"--set {name}", came="there is no such path", allowed=_PATHS, advice=nearest(name, paths)))
+            advice = _not_there(document, name) or nearest(name, paths)
+            problems.append(Problem(file=f"--set {name}", came="there is no such path", allowed=_PATHS, advice=advice))
             continue
         keys = paths[name]
         _keep_id(document, keys)
@@ -187,7 +202,8 @@ def _keys(
             came, allowed = f"{shown(path)} cannot be swept", "a sweep varies what numbers follow from, and no names"
             problems.append(Problem(path=here, came=came, allowed=allowed, advice="Run it once for each value with --set"))
         else:
-            problems.append(Problem(path=here, came=f"there is no path {shown(path)}", allowed=_PATHS, advice=nearest(path, paths)))
+            advice = _not_there(document, path) or nearest(path, paths)
+            problems.append(Problem(path=here, came=f"there is no path {shown(path)}", allowed=_PATHS, advice=advice))
         return None
     keys = paths[path]
     for other in before:

@@ -394,6 +394,25 @@ def test_a_path_that_does_not_exist_is_an_error_with_the_nearest(valid: Path, pa
     assert f'The nearest is "{nearest}"' in str(refused.value)
 
 
+def test_set_asks_for_sensitivity_where_the_file_does_not(valid: Path) -> None:
+    assert edge.load_scenario(valid).sensitivity is None
+    for path, put in (("sensitivity.scale", "raw"), ("sensitivity.shapley", True), ("sensitivity", {"shapley": True})):
+        found = edge.load_scenario(valid, overrides={path: put}).sensitivity
+        assert found is not None
+        assert (found.scale, found.shapley) == (("raw", False) if put == "raw" else ("log", True))
+    with pytest.raises(ScenarioError, match=r"--set sensitivity: sensitivity: sensitivity = 3 stands where a table is needed"):
+        edge.load_scenario(valid, overrides={"sensitivity": 3})
+    with pytest.raises(ScenarioError, match=r'--set sensitivity.scale: .*scale = "ln"'):
+        edge.load_scenario(valid, overrides={"sensitivity.scale": "ln"})
+
+
+@pytest.mark.parametrize("kind", ["contrast", "claim", "condition", "growth"])
+def test_set_into_a_table_that_the_file_lacks_says_so(valid: Path, kind: str) -> None:
+    with pytest.raises(ScenarioError) as refused:
+        edge.load_scenario(valid, overrides={f"{kind}.one.note": "why"})
+    assert f"The file has no [[{kind}]]; write one there, with an id" in str(refused.value)
+
+
 def test_what_set_puts_in_wrong_is_found_at_set_not_at_a_line(valid: Path) -> None:
     with pytest.raises(ScenarioError) as refused:
         edge.load_scenario(valid, overrides={"run.draws": "many", "parameter.detection_rate[west].distribution.sd": 0.5})
