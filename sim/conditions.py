@@ -20,7 +20,7 @@ from .model import Model
 from .records import ALL_QUANTITIES, Condition, Result
 from .schema import ConditionBlock
 from .toml_file import KeyPath, shown
-from .units import UnitError, parse_quantity
+from .units import UnitError, closest, parse_quantity
 
 MOST_BITS = 40  # of a weight: an error of 2^-41 is far below any that shows
 LEAST_EFFECTIVE = 40.0  # effective draws below a quantile, and above it
@@ -36,13 +36,16 @@ Answers = Callable[..., Mapping[str, np.ndarray]]
 # --- reading --------------------------------------------------------------------------------------------------------------------------
 
 
-def read_condition(block: ConditionBlock, path: KeyPath, taken: Mapping[str, str], problems: list[Problem]) -> Condition | None:
+def read_condition(block: ConditionBlock, raw: Any, path: KeyPath, taken: Mapping[str, str], problems: list[Problem]) -> Condition | None:
     """Return the record of one block, its bounds in the unit of its result, or None after adding what is wrong.
 
+    raw     what stands in the file: a misspelt quantity is taken for the one that its message names, so that its bounds are checked
     taken   source -> id of a parameter whose law rests on it
     """
     n_before = len(problems)
-    quantity = ALL_QUANTITIES.get(block.result.quantity) if block.result is not None else None  # None where the table was refused
+    said = raw.get("result")
+    name = closest(str(said.get("quantity")), ALL_QUANTITIES) if isinstance(said, dict) else None
+    quantity = ALL_QUANTITIES.get(name or "")
     bounds: dict[str, float] = {}
     for key in ("soft_upper", "soft_lower"):
         written = getattr(block, key)
@@ -67,7 +70,7 @@ def read_condition(block: ConditionBlock, path: KeyPath, taken: Mapping[str, str
         allowed = "what a law was derived from cannot condition it again: it would count twice"
         advice = "Give the parameter a law that does not rest on it, or delete the condition"
         problems.append(Problem(path=(*path, "source"), came=came, allowed=allowed, advice=advice))
-    if len(problems) > n_before or quantity is None:
+    if len(problems) > n_before or quantity is None or block.result is None:
         return None
     return Condition(id=block.id, result=Result(**block.result.model_dump()), log_sd=block.log_sd, source=block.source, path=path, **bounds)
 

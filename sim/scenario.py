@@ -783,7 +783,7 @@ def _draft(document: Mapping[str, Any], file: TomlFile, folder: Path, once: _Onc
         described[path] = bound = once(path, [path], lambda found, raw=raw, path=path: as_far(ConditionBlock, raw, path, found))
         if bound is not None:
             unknown = bound.result is not None and _unknown_labels(bound.result, (*path, "result"), groups, in_use, problems)
-            condition = read_condition(bound, path, resting, problems)
+            condition = read_condition(bound, raw, path, resting, problems)
             conditions += [condition] if condition is not None and not unknown else []
     sensitivity = None
     if "sensitivity" in document:

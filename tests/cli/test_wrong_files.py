@@ -79,6 +79,19 @@ TOGETHER = {
         ),
         ("text is missing", 'unknown contrast "ration"', "between = [2, 1]", "both above and between are given"),
     ),
+    "condition": (
+        (
+            '[[condition]]\nid = "bound"\nresult = { quantity = "deliverd_pure_kg", corridor = "eats", period = "FY2024", form = "all" }\n'
+            'soft_upper = "10 km"\nsoft_lower = -1\nlog_sd = 0\n'
+        ),
+        (
+            '"deliverd_pure_kg" is not a quantity',
+            'unknown corridor "eats"',
+            "'10 km' is a length",
+            "soft_lower = -1",
+            "log_sd = 0",
+        ),
+    ),
     "sweep": (
         (
             '[[sweep]]\ndim = "corridor"\npath = "model.load_lw"\nvalues = []\n'
