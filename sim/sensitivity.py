@@ -31,6 +31,7 @@ POINTS = 4_096  # of a replicate that indices are computed from, 65,536 to 131,0
 BATCHES = 16  # that plain draws are cut into; replicates of a rerun
 MOST_GROUPS = 8  # of inputs: 2^8 reruns
 _LEAST_POINTS, _MOST_ANSWERS = 64, 2**17  # points of a replicate of a rerun; answers of all its subsets, held at once: 1 MB a target
+_ROUNDING = 1e-13  # of a target: 450 units of the last digit, which sums and ratios of inputs that cancel stay within
 _REST = "rest"
 _NO_EFFECTS = "no Shapley effects, because it is undefined, infinite or without a log in some of the draws that they redraw"
 _ON_THE_LOG = 'scale = "log" does without'
@@ -182,8 +183,8 @@ def _unfit(targets: Array, scale: str, refused: Mapping[int, str]) -> tuple[str,
             note = "it is infinite in some draws"
         elif not note and np.isnan(draws).all():
             note = "it is undefined in every draw"
-        elif not note and np.nanmin(draws) == np.nanmax(draws):
-            note = "it is the same in every draw"
+        elif not note and np.nanmax(draws) - np.nanmin(draws) <= _ROUNDING * np.nanmax(np.abs(draws)):
+            note = "it is the same in every draw" + ("" if np.nanmin(draws) == np.nanmax(draws) else ", but for rounding")
         elif not note and scale == "log" and np.nanmin(draws) <= 0.0:
             note = "it is 0 in some draws, and has no log there"
         notes.append(note)
