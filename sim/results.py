@@ -208,6 +208,7 @@ def _outcomes(
         following = compile_next()
         for number, case in enumerate(cases):
             ahead -= planned[number]
+            first = before
             about: tuple[Sequence[ParameterDraw], Mapping[tuple[str, str, str], float]] | None = None
             damaged = store.damaged if store is not None and number == 0 else 0
             if number in done:
@@ -217,7 +218,8 @@ def _outcomes(
                 assert following is not None
                 model = following.result()
                 following = compile_next()
-                report = None if progress is None else _after(progress, before, ahead)
+                told: list[int] = []
+                report = None if progress is None else _after(_remembered(progress, told), before, ahead)
                 folder = _case_folder(partials, number) if partials is not None and scenario.cases else partials
                 try:
                     outcome = simulate(model, threads=threads, progress=report, partials=folder, executor=executor)
@@ -233,7 +235,8 @@ def _outcomes(
                 resumed, damaged = outcome.resumed, damaged + outcome.damaged
                 if store is not None:
                     store.keep(number, outcome)
-            before += outcome.draws
+                before = max([before, *told])  # second counts of claims and what sensitivity redraws were not planned
+            before = max(before, first + _draws_made(outcome))
             parameter_draws, seized_gross_kg = about or labels_of(case)
             yield Outcome(
                 scenario=case,
@@ -251,7 +254,7 @@ def _with_sensitivity(model: Model, run: Run, threads: int | None, progress: Cal
     points = run.draws // run.replicates
     made = Plan(sampler=case.sampler, seed=case.seed, draws_asked=run.draws_asked, replicates=run.replicates, points=points)
     assert case.sensitivity is not None
-    more = None if progress is None else _after(progress, run.draws, 0)
+    more = None if progress is None else _after(progress, _draws_made(run), 0)
     return replace(run, sensitivity=sensitivity.of_run(model, made, case.sensitivity, threads, more))
 
 
@@ -274,6 +277,16 @@ def _flushed(store: Finished | None) -> Iterator[None]:
 def _after(progress: Callable[[int, int], None], before: int, rest: int) -> Callable[[int, int], None]:
     """Return the progress of one case, told as that of all of them: `before` draws are made, `rest` follow it."""
     return lambda done, total: progress(before + done, before + total + rest)
+
+
+def _remembered(progress: Callable[[int, int], None], told: list[int]) -> Callable[[int, int], None]:
+    """Return the progress; it also leaves in `told` how many draws it last spoke of."""
+
+    def report(done: int, total: int) -> None:
+        told[:] = [done]
+        progress(done, total)
+
+    return report
 
 
 def _name(scenario: Scenario, number: int) -> str:

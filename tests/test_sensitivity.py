@@ -127,6 +127,15 @@ def test_a_target_without_an_index_says_why():
     assert "endless: it is infinite" in note
 
 
+def test_a_constant_is_one_whatever_the_last_digit_does():
+    """x (1 / x) is 1 but for rounding: its variance is noise, of which no input has a share."""
+    group = indices_of(lambda x: {"one": np.exp(x) * np.exp(-x) * 0.1 / 0.3, "small": 1.0 + 1e-9 * x}, {"x": NORMAL}, "log", draws=2**12)
+    assert np.isnan(group["first_order"].sel(target="one")).all()
+    assert np.isnan(group["shapley"].sel(target="one")).all()
+    assert "one: it is the same in every draw, but for rounding" in group["first_order"].attrs["note"]
+    assert float(group["shapley"].sel(target="small").sum()) == pytest.approx(1.0)
+
+
 # --- estimators, on draws of NumPy ------------------------------------------------------------------------------------------------------
 
 
@@ -348,6 +357,18 @@ def test_progress_counts_what_is_redrawn():
     assert seen[-1][0] == seen[-1][1] > 2 * case.draws
     assert "the draws of [sensitivity]" in cli._pilot_of(case)  # what a plan leaves out
     assert "the draws of [sensitivity]" not in cli._pilot_of(asked(None))
+
+
+def test_progress_never_steps_back_between_cases_that_draw_more_than_was_planned():
+    seen = []
+    side_by_side = {"id": "missed", "numerator": side("north"), "denominator": side("north") | {"quantity": "seized_pure_kg"}}
+    claims = [{"id": "never", "text": "Less crossed than was seized", "contrast": "missed", "below": 0.5}]
+    case = asked({}, contrast=[side_by_side], claim=claims, sweep=[SPREAD], run={"draws": 4_096})
+    tree = sim.run(case, progress=lambda done, total: seen.append((done, total)))
+    assert tree["claims"]["rerun"].all()
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+    assert all(done <= total for done, total in seen)
+    assert seen[-1][0] == seen[-1][1]
 
 
 def test_cases_of_a_sweep_have_indices_of_their_own(swept):
