@@ -17,7 +17,7 @@ from .errors import Problem, SimError
 from .kernels import ahead, border, summaries
 from .limits import MAX_DRAWS
 from .model import ABSENT, ZERO, Model
-from .records import POTENTIAL, QUANTITIES, RESULT_FORMS, SUMMARY_QUANTITIES
+from .records import POTENTIAL, QUANTITIES, RESULT_FORMS, SUMMARY_QUANTITIES, Result
 from .runner import (
     MOST_STAGES_MORE,
     PROBABILITIES,
@@ -180,18 +180,24 @@ def simulate(
     resumed, damaged = estimates.resumed, estimates.damaged
     few = (np.minimum(claims["hits"], claims["n_draws"] - claims["hits"]) < FEW_HITS) & (claims["n_draws"] > 0)
     if run_plan.sampler == "sobol" and few.any():  # scrambled points carry no bound on what they never met
-        plainly = estimate(
-            engine,
-            plan(run_plan.draws, scenario.seed, "philox"),
-            threads=threads,
-            progress=None if progress is None else _going_on(progress, run_plan.draws),
-            folder=None if partials is None else partials / RERUN_FOLDER,
-            identity=identity,
-            executor=executor,
-        )
-        again = judge(_claim_counters(model, plainly), "philox")
+        plain_plan = plan(run_plan.draws, scenario.seed, "philox")
+        if (few & ~_same_in_every_draw(model, claims)).any():
+            plainly = estimate(
+                engine,
+                plain_plan,
+                threads=threads,
+                progress=None if progress is None else _going_on(progress, run_plan.draws),
+                folder=None if partials is None else partials / RERUN_FOLDER,
+                identity=identity,
+                executor=executor,
+            )
+            counted = _claim_counters(model, plainly)
+            resumed, damaged = resumed + plainly.resumed, damaged + plainly.damaged
+        else:  # what another run would count is known without it
+            true = claims["hits"] > 0
+            counted = plain_plan.draws * np.stack([true, ~true], axis=-1)[np.newaxis].astype(np.int64)
+        again = judge(counted, "philox")
         claims = {name: np.where(few, again[name], numbers) for name, numbers in claims.items()} | {"rerun": few}
-        resumed, damaged = resumed + plainly.resumed, damaged + plainly.damaged
 
     def answers(by_summary: np.ndarray, scales: bool = True) -> dict[str, np.ndarray]:
         """Spread (..., S first) over (n, p, f) for every quantity: scaled, 0 where nothing can happen, NaN where nothing is known."""
@@ -239,6 +245,31 @@ def simulate(
         resumed=resumed,
         damaged=damaged,
     )
+
+
+def _same_in_every_draw(model: Model, claims: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return which claims (m,) are arithmetic: true, or false, in all draws of the run, about what was seized gross on both sides.
+
+    That is the table's own weight where its rows are in kg, without rounding, and all of it crossed where it is filed. Other results may
+    be constants too; of them it is not shown, and a count decides.
+    """
+    scenario = model.scenario
+    places = dict(scenario.places)
+    names = list(scenario.quantities)
+
+    def given(one: Result) -> bool:
+        place = list(places).index(one.corridor), scenario.periods.index(one.period), RESULT_FORMS.index(one.form)
+        rows = [row for row in scenario.rows if row.corridor in places[one.corridor] and row.period == one.period]
+        return (
+            (one.quantity, one.form) == ("seized_gross_kg", "all")
+            and bool(model.summary[(*place, names.index("unattributed_pure_kg"))] == ZERO)
+            and all(row.unit == "kg" and not row.rounding for row in rows)
+        )
+
+    about = {contrast.id: given(contrast.numerator) and given(contrast.denominator) for contrast in scenario.contrasts}
+    alike = (claims["hits"] == 0) | (claims["hits"] == claims["n_draws"])
+    same: np.ndarray = alike & np.array([about[claim.contrast] for claim in scenario.claims], dtype=np.bool_)
+    return same
 
 
 def _moments_exist(model: Model) -> dict[str, np.ndarray]:

@@ -198,6 +198,36 @@ def test_plain_monte_carlo_is_not_run_twice(monkeypatch: pytest.MonkeyPatch) -> 
     assert plans == ["philox", "sobol", "philox", "sobol"]
 
 
+def test_arithmetic_is_not_counted_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A claim about what the table says alone has the numbers of a second run, which it does not take."""
+    plans = []
+    plain = simulation.estimate
+    monkeypatch.setattr(simulation, "estimate", lambda engine, plan, **keys: plans.append(plan.sampler) or plain(engine, plan, **keys))
+    seized = contrast(side("seized_gross_kg"), side("seized_gross_kg", "south"), "seized")
+    claims = [claim("true", "seized", below=0.05), claim("false", "seized", above=0.05)]
+    without = sim.run(asked(seized, claims=claims), threads=2)["claims"].to_dataset()
+    assert plans == ["sobol"]
+    monkeypatch.setattr(simulation, "_same_in_every_draw", lambda model, claims: np.zeros(2, np.bool_))
+    counted = sim.run(asked(seized, claims=claims), threads=2)["claims"].to_dataset()
+    assert plans == ["sobol", "sobol", "philox"]
+    assert counted.identical(without)
+    assert without["hits"].values.tolist() == [without["n_draws"].values[0], 0]
+
+
+def test_what_only_looks_like_arithmetic_is_counted_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    plans = []
+    plain = simulation.estimate
+    monkeypatch.setattr(simulation, "estimate", lambda engine, plan, **keys: plans.append(plan.sampler) or plain(engine, plan, **keys))
+    seized = contrast(side("seized_gross_kg"), side("seized_gross_kg", "south"), "seized")
+    rounded = [row(n_events=4, rounding=0.5), row("south", n_events=40, amount=90.0)]
+    share = {"attribution_share": {"kind": "uniform", "low": 0.5, "high": 1.0}}
+    parameters = {"detection_rate": DETECTION, "powder_purity": PURITY, "load_shape": 1.0}
+    for tables in ({"rows": rounded}, {"parameters": parameters | share}):
+        plans.clear()
+        sim.run(asked(seized, claims=[claim("true", "seized", below=0.5)], **tables), threads=2)
+        assert plans == ["sobol", "philox"]
+
+
 @given(st.floats(-1e9, 1e9), st.floats(-1e9, 1e9))
 def test_above_below_and_between_cover_every_number_once(x: float, ratio: float) -> None:
     claims = [Claim(id="c", text="", contrast="r", **keys) for keys in ({"above": x}, {"below": x}, {"between": (x, x)})]
