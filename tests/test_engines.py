@@ -12,12 +12,15 @@ import sys
 import time
 from pathlib import Path
 
+import build
 import pytest
 import strategies
+from build import PERIOD
 from estimates import bits, border_engine, make_tasks_small
 from hypothesis import given
 from hypothesis import strategies as st
 
+import sim
 from sim import engines, runner, simulation
 from sim.errors import SimError
 from sim.model import compile_model
@@ -252,6 +255,20 @@ def test_the_shipped_scenario_on_a_cluster_that_loses_workers():
         together = sim.run(scenario, executor=executor, progress=progress)
     assert len(done) == 2
     assert together.attrs["numbers_digest"] == alone.attrs["numbers_digest"]
+
+
+def test_a_condition_weighs_alike_on_workers(workers):
+    """Weights travel as sums of integers: a cluster gives the digest of threads, sensitivity and a sweep of the bound beside it too."""
+    flow = {"quantity": "flow_pure_kg", "corridor": "north", "period": PERIOD, "form": "all"}
+    bound = {"id": "bound", "result": flow, "soft_upper": "6 kg", "log_sd": 0.5}
+    parameters = {"detection_rate": {"kind": "beta", "mean": 0.1, "sd": 0.03}, "powder_purity": 0.1, "load_shape": 1.0}
+    swept = [{"dim": "bound_kg", "path": "condition.bound.soft_upper", "values": [6.0, 3.0]}]
+    for tables in ({}, {"sweep": swept}):
+        tables = {"model": {"load_law": "gamma"}, "condition": [bound], "sensitivity": {}, "run": {"draws": 8_192}, **tables}
+        asked = build.scenario([build.row()], parameters, **tables)
+        here, there = (sim.run(asked, threads=1, executor=executor) for executor in (None, workers))
+        assert "conditioned" in there.children
+        assert there.attrs["numbers_digest"] == here.attrs["numbers_digest"]
 
 
 def test_claims_are_counted_alike_by_workers(workers):
