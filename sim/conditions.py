@@ -16,7 +16,7 @@ from scipy import special
 from .errors import Problem
 from .kernels import border, summaries
 from .kernels.conditions import summarise_stored, weigh, whole_weights
-from .model import Model
+from .model import WITHOUT_TIME, Model
 from .records import ALL_QUANTITIES, Condition, Result
 from .schema import ConditionBlock
 from .toml_file import KeyPath, shown
@@ -59,6 +59,10 @@ def read_condition(block: ConditionBlock, raw: Any, path: KeyPath, taken: Mappin
         if not 0.0 < bounds[key] < math.inf:
             came, allowed = f"{key} = {shown(written)}", "a bound is a positive number: its log is compared"
             problems.append(Problem(path=(*path, key), came=came, allowed=allowed, advice="Raise it" if bounds[key] <= 0 else "Lower it"))
+        elif name in WITHOUT_TIME and bounds[key] > 1.0:
+            came, allowed = f"{key} = {shown(written)}", f"{name} is a fraction, 0..1"
+            advice = f"Write {bounds[key] / 100.0:g}" if bounds[key] <= 100.0 else "Lower it"
+            problems.append(Problem(path=(*path, key), came=came, allowed=allowed, advice=advice))
     if block.soft_upper is None and block.soft_lower is None:
         allowed, advice = "a condition has at least one of them", 'Add soft_upper = "10 t"'
         problems.append(Problem(path=path, came="neither soft_upper nor soft_lower is given", allowed=allowed, advice=advice))

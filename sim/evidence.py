@@ -302,6 +302,19 @@ def period_days(label: str) -> int | None:
     return None
 
 
+def period_start(label: str) -> datetime.date | None:
+    """Return the first day of a period, or None where the label does not tell it.
+
+    >>> str(period_start("FY2024")), str(period_start("2025-02-12/2025-03-13")), period_start("FY2026-Oct-Apr")
+    ('2023-10-01', '2025-02-12', None)
+    """
+    if _YEAR.fullmatch(label) and int(label[2:]) > 1:
+        return datetime.date(int(label[2:]), 1, 1) if label.startswith("CY") else datetime.date(int(label[2:]) - 1, 10, 1)
+    if period_days(label) is not None and (dates := _TWO_DATES.fullmatch(label)):
+        return _date(dates[1])
+    return None
+
+
 def _date(text: str) -> datetime.date:
     if not re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
         raise ValueError(f"{text} is not YYYY-MM-DD")

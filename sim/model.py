@@ -34,7 +34,7 @@ DIAGNOSTICS: Mapping[str, Quantity] = {
 
 _NAME_ANOTHER = "Name a result that has evidence, or add a row"
 _SAME_LENGTH = 0.01  # share by which two periods may differ without a warning: a leap year's day is .003, a calendar month's day .03
-_WITHOUT_TIME = ("purity", "interdiction_rate")  # quantities that do not grow with the length of a period
+WITHOUT_TIME = ("purity", "interdiction_rate")  # fractions, which do not grow with the length of a period
 
 _SIDES = ("numerator", "denominator")
 
@@ -201,8 +201,16 @@ def _check_contrasts(scenario: Scenario, matched: Match) -> list[Problem]:
         elif not of_precursors and cell is not None and (summary[cell[:3]][: len(QUANTITIES)] != ABSENT).any():
             came = f"{result.quantity} of {result.corridor} in {result.period} does not exist for form {result.form}"
             advice = 'Write form = "all": a share of mass that is pills does not tell how many loads are'
+        elif not of_precursors and any(row.form == "precursor" for row in _rows_of(scenario, result)):
+            came += ", but on precursors"
+            advice = f"Ask for {POTENTIAL}: a precursor is no drug yet, and no load"
         problems.append(Problem(path=path, came=came, allowed=f"{rule}: an absent result is unknown, not 0", advice=advice))
     return problems
+
+
+def _rows_of(scenario: Scenario, result: Result) -> list[Row]:
+    members = dict(scenario.places).get(result.corridor, ())
+    return [row for row in scenario.rows if row.corridor in members and row.period == result.period]
 
 
 def _cell(scenario: Scenario, result: Result) -> tuple[int, int, int, int] | None:
@@ -237,11 +245,31 @@ def warnings(scenario: Scenario) -> tuple[str, ...]:
     for correlation in scenario.correlations:
         if correlation.copula == "t" and correlation.value == 0.0:
             texts.append(f'correlation "{correlation.id}": a t copula of correlation 0 is not independent: extremes come together')
+    summary = _questions(scenario, matched)[0] if scenario.contrasts or scenario.conditions else None
+    never = {
+        one: f"{one.quantity} of {one.corridor} in {one.period} is 0 in every draw"
+        for one in {
+            **{side: None for each in scenario.contrasts for side in (each.numerator, each.denominator)},
+            **{each.result: None for each in scenario.conditions},
+        }
+        if summary is not None and (cell := _cell(scenario, one)) is not None and summary[cell] == ZERO
+    }
+    texts += [
+        f'contrast "{contrast.id}": {never[side]}, so the ratio says nothing'
+        for contrast in scenario.contrasts
+        for side in {contrast.numerator: None, contrast.denominator: None}
+        if side in never
+    ]
+    texts += [
+        f'condition "{each.id}": {never[each.result]}, so every draw has the same weight'
+        for each in scenario.conditions
+        if each.result in never
+    ]
     for contrast in scenario.contrasts:
         if any(contrast == growth.contrasts[1] for growth in scenario.growths):
             continue  # of the same two periods as the growth's first
         ratio = days_ratio(contrast.numerator, contrast.denominator)
-        sides = [side for side in (contrast.numerator, contrast.denominator) if side.quantity not in _WITHOUT_TIME]
+        sides = [side for side in (contrast.numerator, contrast.denominator) if side.quantity not in WITHOUT_TIME]
         if not sides or abs(ratio - 1.0) <= _SAME_LENGTH:
             continue
         labels = f"{contrast.numerator.period} and {contrast.denominator.period}"
@@ -258,7 +286,7 @@ def _condition_warnings(scenario: Scenario, matched: Match) -> list[str]:
     members_of = {place: set(members) for place, members in scenario.places}
     for condition in scenario.conditions:
         result = condition.result
-        if result.quantity in _WITHOUT_TIME:
+        if result.quantity in (*WITHOUT_TIME, POTENTIAL):
             continue
         here = [stratum for stratum in matched.strata if stratum.key[1] == result.period]
         ours = {stratum.key[0] for stratum in here if stratum.key[0] in members_of[result.corridor]}

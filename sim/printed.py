@@ -488,7 +488,7 @@ def load_law(model: Mapping[str, Any], sweeps: Sequence[Mapping[str, Any]] = ())
 
 
 def _percent(share: float) -> str:
-    return "0.1 %" if share < 0.001 else f"{100 * share:.2g} %"  # said after "up to"
+    return "0.1 %" if share < 0.001 else "100 %" if share > 0.995 else f"{100 * share:.2g} %"  # said after "up to"
 
 
 def pace(tree: xr.DataTree) -> str:

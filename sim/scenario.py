@@ -24,7 +24,7 @@ from .conditions import read_condition
 from .distributions import Law, cdf, support
 from .elicitation import LawError, as_mapping, law
 from .errors import EvidenceError, Problem, ScenarioError
-from .evidence import FORMS, Row, check_rows, read_table, row_as_mapping, row_from_mapping
+from .evidence import FORMS, Row, check_rows, period_start, read_table, row_as_mapping, row_from_mapping
 from .limits import MAX_PROBLEMS
 from .matching import Idle, idle, match, place_of, say_idle
 from .model import check
@@ -437,6 +437,10 @@ def _growth(
         for number, period in enumerate(block.periods or (), start=1):
             if period not in in_use.labels["period"]:
                 problems.append(in_use.missing(period, in_use.labels["period"], "period", (*path, "periods", number)))
+    starts = [start for period in block.periods or () if (start := period_start(period)) is not None]
+    if len(starts) == 2 and starts[0] > starts[1]:
+        came, allowed = f"{block.periods[0]} begins after {block.periods[1]}", "the earlier period comes first"
+        problems.append(Problem(path=(*path, "periods"), came=came, allowed=allowed, advice="Swap them"))
     if in_use is None or None in (block.id, block.corridor, block.periods, block.quantity, block.form):  # refused, and told of
         return None
     before, after = block.periods
@@ -484,7 +488,8 @@ def _sensitivity(table: SensitivityTable, groups: Mapping[str, list[str]], in_us
     n_before = len(problems)
     if table.target is None:
         places, periods = groups or in_use.labels["corridor"], in_use.labels["period"]
-        here = {(corridor, row.period) for row in in_use.rows for corridor in places if row.corridor in groups.get(corridor, [corridor])}
+        drug = [row for row in in_use.rows if row.form != "precursor"]
+        here = {(corridor, row.period) for row in drug for corridor in places if row.corridor in groups.get(corridor, [corridor])}
         targets = [
             Result(quantity="flow_pure_kg", corridor=corridor, period=period, form="all")
             for corridor in places
@@ -547,7 +552,7 @@ def load_scenario(path: str | os.PathLike[str], *, overrides: Mapping[str, Any] 
             ):
                 block = file.document[kind][number - 1]
                 name = block_id(block) if isinstance(block, dict) else ""
-                problem = problem if name in problem.came else replace(problem, came=f"{name}: {problem.came}")
+                problem = problem if name in problem.came or not name.isprintable() else replace(problem, came=f"{name}: {problem.came}")
         for depth in range(len(problem.path), 0, -1):
             if problem.file is None and problem.path[:depth] in replaced:
                 return problem.at(file=f"--set {replaced[problem.path[:depth]]}")
@@ -767,9 +772,13 @@ def _draft(document: Mapping[str, Any], file: TomlFile, folder: Path, once: _Onc
         taken[kind] = [raw.get("id") for raw in raws if isinstance(raw, dict)] if isinstance(raws, list) else []
     for path, raw in _blocks(document, "growth", problems):
         described[path] = over = once(path, [path], lambda found, raw=raw, path=path: as_far(GrowthBlock, raw, path, found))
-        growth = _growth(over, path, groups, in_use, taken, problems) if over is not None else None
+        others = [growth for growth in growths if over is not None and growth.id != over.id]
+        made = {"contrast": [each.id for other in others for each in other.contrasts], "claim": [other.decrease.id for other in others]}
+        both = {kind: [*ids, *made[kind]] for kind, ids in taken.items()}
+        growth = _growth(over, path, groups, in_use, both, problems) if over is not None else None
         growths += [growth] if growth is not None else []
-        names += [raw["id"]] if isinstance(raw, dict) and isinstance(raw.get("id"), str) else []
+        if isinstance(raw, dict) and isinstance(raw.get("id"), str):
+            names += [raw["id"], f"{raw['id']}.seized"]
     contrasts += [contrast for growth in growths for contrast in growth.contrasts]
     for path, raw in _blocks(document, "claim", problems):
         described[path] = said = once(path, [path], lambda found, raw=raw, path=path: as_far(ClaimBlock, raw, path, found))

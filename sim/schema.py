@@ -34,13 +34,20 @@ def _number_or_quantity(raw: Any) -> Any:
     return raw
 
 
+def _printable(text: str) -> None:
+    if not text.isprintable():
+        raise _wrong(f"{text!a} holds a line break or another character that cannot be seen", "names stand in tables", "Delete it")
+
+
 def _label(text: str) -> str:
+    _printable(text)
     if text != text.strip() or re.search(r"[,\[\]@|]", text):
         raise _wrong(shown(text), "a label has no blank at either end and none of , [ ] @ |, because labels stand in ids", "Rename it")
     return text
 
 
 def _id(text: str) -> str:
+    _printable(text)
     if text != text.strip() or "@" in text:
         raise _wrong(shown(text), "an id has no blank at either end and no @, which marks the draws of a varying block", "Rename it")
     return text
@@ -406,7 +413,7 @@ class ClaimBlock(_Table):
     )
     id: Id = Field(description="unique; names the claim in results")
     text: Text = Field(description="what is claimed, as a sentence")
-    contrast: Text = Field(description="the contrast, or the growth, that it is about, by id")
+    contrast: Text = Field(description="the contrast, the growth, or its ID.seized, that it is about, by id")
     above: Finite | None = Field(None, description="true where the ratio is greater than this")
     below: Finite | None = Field(None, description="true where the ratio is less than this")
     between: Annotated[list[Finite], Field(min_length=2, max_length=2)] | None = Field(
@@ -633,8 +640,10 @@ def _problem(details: Mapping[str, Any], model: type[BaseModel], raw: dict[str, 
         case "too_short" | "too_long" | "string_too_short" | "string_too_long":
             bound = context.get("min_length", context.get("max_length"))
             what = "characters" if kind.startswith("string") else "entries"
+            what = what if bound != 1 else {"characters": "character", "entries": "entry"}[what]
             allowed = f"it must have {'at least' if 'short' in kind else 'at most'} {bound} {what}"
-            advice = "Add what is missing, or leave the key out" if "short" in kind else "Shorten it"
+            needed = key in fields and fields[key].is_required()
+            advice = ("Add what is missing" + (", or leave the key out" if not needed else "")) if "short" in kind else "Shorten it"
         case _:
             allowed = details["msg"]
     return Problem(path=prefix + tuple(path), came=came, allowed=allowed, advice=advice)

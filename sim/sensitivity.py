@@ -443,7 +443,8 @@ def in_words(group: xr.Dataset, sweeps: Sequence[str], number: Callable[[float, 
             order = [k for k in np.argsort(-np.nan_to_num(here), kind="stable") if here[k] > 3.0 * errors[k]][:3]
             at = ", ".join(f"{sweep} = {group[sweep].to_numpy()[i]}" for sweep, i in zip(sweeps, place, strict=False))
             what = f"{at}: {group[of].to_numpy()[place[-1]]}" if at else str(group[of].to_numpy()[place[-1]])
-            named = [f"{labels[k]} {number(here[k], errors[k])} (error {errors[k]:.1g})" for k in order]
+            written = [(labels[k], number(here[k], errors[k]), errors[k]) for k in order]
+            named = [f"{label} {x}" + (f" (error {e:.1g})" if e > _ROUNDING else "") for label, x, e in written if not x.startswith("~")]
             if not named and not np.isnan(here).all() and name == "evppi":
                 texts.append(f"{what}: knowing no single input would change what to say of it.")
             elif named and name == "evppi":

@@ -356,6 +356,15 @@ def test_a_narrow_bound_and_attribution_warn() -> None:
     assert not any("condition" in text for text in asked(condition(), run={"draws": 1024}).warnings)
 
 
+def test_what_is_0_in_every_draw_says_nothing_and_warns() -> None:
+    inland = CONTRAST["numerator"] | {"quantity": "inland_pure_kg"}
+    nothing = {"id": "nothing", "numerator": CONTRAST["numerator"], "denominator": inland}
+    warned = asked(condition(quantity="inland_pure_kg"), contrast=[CONTRAST, nothing], run={"draws": 1024}).warnings
+    assert 'contrast "nothing": inland_pure_kg of north in FY2024 is 0 in every draw, so the ratio says nothing' in warned
+    assert 'condition "bound": inland_pure_kg of both in FY2024 is 0 in every draw, so every draw has the same weight' in warned
+    assert sum("in every draw" in text for text in warned) == 2
+
+
 def test_show_prints_before_and_after_side_by_side(whole: Any) -> None:
     text = printed.summary(whole, 0.9, terminal=False)
     assert "Given bound: flow_pure_kg of both in FY2024 is hardly above 60 kg." in text

@@ -396,6 +396,10 @@ def test_an_undefined_share_is_told() -> None:
     assert "A ratio of a contrast is 0/0 in up to 7" in text  # P(nothing missed) = .5^.5
 
 
+def test_a_share_of_all_draws_is_100_percent() -> None:
+    assert [printed._percent(share) for share in (1.0, 0.9951, 0.5, 1e-9)] == ["100 %", "100 %", "50 %", "0.1 %"]
+
+
 def test_few_hits_are_told_with_their_bounds() -> None:
     assert "in 3 of 1,000 draws, probability 0.081 to 0.78 %" in printed.claim_in_words("So", 0.003, 0.002, 0.000818, 0.00774, 3, 1000)
     assert "no probability" in printed.claim_in_words("So", np.nan, np.nan, 0.0, 1.0, 0, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from scipy import stats
 import sim
 from sim import growth, printed, results
 from sim.errors import ScenarioError
+from sim.evidence import period_start
 from sim.records import LAYOUT_NAMES
 
 DRAWS = 32_768
@@ -209,3 +211,17 @@ def test_evidence_is_needed_in_both_periods() -> None:
     assert len(refused.value.problems) == 1
     with pytest.raises(ScenarioError, match="quoted has no row in FY2023"):
         asked(over_two_years(quoted="quoted"), rows=[*FILE, QUOTED[1]])
+
+
+def test_a_claim_may_be_about_what_was_seized() -> None:
+    more = {"id": "seized-tenfold", "text": "Seizures rose tenfold", "contrast": "growth.seized", "above": 10.0}
+    tree = sim.run(asked(over_two_years(), claim=[more], run={"draws": 4096}), threads=1)
+    assert float(tree["claims"]["probability"].sel(claim="seized-tenfold")) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("label", "start"),
+    [("FY2024", "2023-10-01"), ("CY2024", "2024-01-01"), ("2025-02-12/2025-03-13", "2025-02-12"), ("FY0001", None), ("spring", None)],
+)
+def test_when_a_period_begins(label: str, start: str | None) -> None:
+    assert period_start(label) == (None if start is None else datetime.date.fromisoformat(start))

@@ -158,6 +158,17 @@ def test_a_scenario_without_precursors_has_neither_variable_nor_label() -> None:
     assert "precursor" not in printed.summary(plain, 0.9, terminal=False)
 
 
+def test_a_place_of_precursors_alone_is_no_target_unasked() -> None:
+    """An empty table names flows; a laboratory has none, and the file that asks for nothing special must be right."""
+    one = asked(sensitivity={}, groups={"stores": ["store"], "both": ["north", "lab"]})
+    assert {target.corridor for target in one.sensitivity.targets} == {"both"}
+    bound = {"id": "bound", "result": side("potential_pure_kg", "store"), "soft_upper": "1 t", "log_sd": 0.5}
+    assert not any("consumed" in text for text in asked(condition=[bound]).warnings)
+    wrong = {"id": "wrong", "numerator": side("flow_pure_kg", "store"), "denominator": side("flow_pure_kg", "north")}
+    with pytest.raises(ScenarioError, match=r"no evidence on store in .*, but on precursors.* Ask for potential_pure_kg"):
+        asked(contrast=[wrong])
+
+
 def test_precursors_alone_are_a_scenario() -> None:
     one = file_of(LAB[1:], {"precursor_yield": YIELD}, run={"draws": 4096, "tolerance": 0.02})
     tree = sim.run(one, threads=1)

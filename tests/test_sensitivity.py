@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import verdicts
+import xarray as xr
 from build import block, row, scenario
 from cli.wrong_files import SCENARIO, VALID, WrongFiles
 from numpy.random import default_rng
@@ -492,6 +493,14 @@ def test_show_names_what_an_answer_hangs_on(whole):
     assert "ratio: shares of the variance of its log, single inputs (first order): detection_rate@" in text
     assert "groups of inputs (Shapley effects)" in text
     assert "claim: know" in text
+
+
+def test_show_leaves_out_what_its_error_drowns_and_no_error_of_nothing():
+    value = xr.DataArray([[0.031], [0.9]], dims=("parameter", "target"), coords={"parameter": ["faint", "strong"], "target": ["t"]})
+    group = xr.Dataset({"first_order": value.assign_attrs(scale="log"), "first_order_mcse": value.copy(data=[[0.01003], [1e-16]])})
+    assert sensitivity.in_words(group, (), printed.format_number) == [
+        "t: shares of the variance of its log, single inputs (first order): strong 0.9000."
+    ]
 
 
 # --- wrong files ------------------------------------------------------------------------------------------------------------------------

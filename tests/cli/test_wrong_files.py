@@ -111,7 +111,7 @@ TOGETHER = {
     ),
     "run": ("", ("seed is missing", "9,000 draws to keep of 4,096")),
     "model": ("", ("load_law", 'unknown corridor "wst"')),
-    "groups": ("", ("at least 1 entries", 'unknown corridor "wst"')),
+    "groups": ("", ("at least 1 entry", 'unknown corridor "wst"')),
 }
 ELSEWHERE = {
     "evidence row": (

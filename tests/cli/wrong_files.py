@@ -244,7 +244,7 @@ CASES: tuple[WrongFiles, ...] = (
     wrong("a period without evidence", '"west"]\n\n', '"west"]\n§periods = ["FY2025"]\n\n', 'the period "FY2025"', "The nearest is"),
     wrong("a group that nests", "[groups]\n", '[groups]\n§both = ["all-borders"]\n', '"all-borders" is a group', "not nest"),
     wrong("a group named as a corridor", "[groups]\n", '[groups]\n§east = ["west"]\n', "bears the name of a corridor"),
-    wrong("an empty group", "[groups]\n", "[groups]\n§none = []\n", "at least 1 entries"),
+    wrong("an empty group", "[groups]\n", "[groups]\n§none = []\n", "at least 1 entry"),
     wrong("a group with an unknown member", '= ["east", "west"]\n\n[model]', '= [§"eats"]\n\n[model]', 'unknown corridor "eats"', '"east"'),
     wrong(
         "a group whose member is not selected",
@@ -438,6 +438,16 @@ CASES: tuple[WrongFiles, ...] = (
                 'unknown corridor "all-border"',
                 '"all-borders"',
             ),
+            (
+                "a condition on a fraction in percent",
+                (
+                    '"delivered_pure_kg", corridor = "all-borders", period = "FY2024", form = "all" }\nsoft_upper = "10 t"',
+                    '"interdiction_rate", corridor = "all-borders", period = "FY2024", form = "all" }\nsoft_upper = 30',
+                ),
+                "soft_upper = 30; interdiction_rate is a fraction, 0..1",
+                "Write 0.3",
+            ),
+            ("a condition without a name", ('id = "bound"', 'id = ""'), "it must have at least 1 character. Add what is missing."),
             ("a condition on an unknown period", ('"FY2024"', '"FY2042"'), 'bound: unknown period "FY2042"', "condition[1].result.period"),
             ("a condition on a form of evidence", ('form = "all"', 'form = "unrecorded"'), 'must be "powder" or "pill" or "all"'),
             ("a condition without a bound", ('soft_upper = "10 t"\n', ""), "neither soft_upper nor soft_lower", 'Add soft_upper = "10 t"'),
@@ -476,6 +486,13 @@ CASES: tuple[WrongFiles, ...] = (
             ("a growth with an unknown key", ("quoted", "§quotes"), "unknown key quotes", 'The nearest is "quoted"'),
             ("a growth of loads", ('quoted = "east"', '§quantity = "n_missed"'), 'must be "flow_pure_kg" or "flow_gross_kg"'),
             ("a growth named as a contrast", ('"growth"', '"ratio"'), 'the id "ratio" is that of a contrast too', "Rename one"),
+            (
+                "two growths that make one contrast",
+                ("[[growth]]", '[[growth]]\nid = "growth.seized"\ncorridor = "all-borders"\nperiods = ["FY2023", "FY2024"]\n\n[[growth]]'),
+                'growth.seized" is that of a contrast too',
+            ),
+            ("a growth from the later period", ('"FY2023", "FY2024"', '"FY2024", "FY2023"'), "FY2024 begins after FY2023", "Swap them"),
+            ("a growth whose name is two lines", ('id = "growth"', 'id = "gro\\nwth"'), "holds a line break", "growth[1].id"),
             ("a group as quoted", ('"east"', '§"all-borders"'), 'growth: unknown corridor "all-borders"'),
         )
     ),
