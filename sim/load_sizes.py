@@ -38,6 +38,8 @@ _SPREAD = np.linspace(0.0125, 1.5, 60)  # their sd on the log scale, prior half-
 _SPREAD_SCALE = 0.5
 _EXACT = 1e-6  # a half-width below this part of the amount is no censoring
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(48)
+_MOST_ROWS = 100_000  # of a summary: beyond, its spread is known better than the grid of log sigma is fine
+_SPREADS = f"{SIGMA_RANGE[0]:g} to {SIGMA_RANGE[1]:g}"
 _UNITS = ("lb", "g")  # in which amounts may have been weighed
 _CAVEAT = "cells of a single event are those of quiet sectors and months"
 
@@ -354,7 +356,13 @@ def _rows(evidence: Any, problems: list[Problem]) -> list[Row]:
             rows += [row] if row else []
             problems += wrong
         return rows
+    seen: set[str] = set()
     for path in [evidence] if isinstance(evidence, str | os.PathLike) else evidence:
+        if (real := os.path.realpath(path)) in seen:
+            came, allowed = "this table is given twice", "its rows would count twice"
+            problems.append(Problem(came=came, allowed=allowed, advice="Delete one", file=os.fspath(path)))
+            continue
+        seen.add(real)
         found, wrong = read_table(path)
         rows += found
         problems += wrong
@@ -401,8 +409,8 @@ def _check(
     for name, (n, mean, sd) in summaries.items():
         if name in groups or name in known:
             problems.append(Problem(path=("summary", name), came="the table has it too", advice="Give rows or a summary, not both"))
-        if not (n >= 3 and float(n).is_integer() and math.isfinite(mean) and math.isfinite(sd) and sd > 0):
-            allowed = "it needs a whole n of 3 or more, a finite mean of the logs and an sd above 0"
+        if not (3 <= n <= _MOST_ROWS and float(n).is_integer() and math.isfinite(mean) and SIGMA_RANGE[0] <= sd <= SIGMA_RANGE[1]):
+            allowed = f"it needs a whole n from 3 to {_MOST_ROWS:,}, a finite mean of the logs and an sd of them from {_SPREADS}"
             problems.append(Problem(path=("summary", name), came=f"n = {n:g}, mean = {mean:g}, sd = {sd:g}", allowed=allowed))
     if has_table and not problems and not any(row.n_events == 1 and row.amount > 0 and _is_drug(row) for row in rows):
         counts = Counter("unknown" if row.n_events is None else "more" if row.n_events > 1 else "none" for row in rows if row.n_events != 1)
@@ -500,6 +508,10 @@ def _check_sizes(sizes: dict[str, _Sizes], pool: bool, problems: list[Problem]) 
         elif not one.from_summary and (not np.isfinite(one.low).any() or (one.n >= 3 and float(np.ptp(one.log_size)) == 0.0)):
             came = "all its amounts are the same, or smaller than their rounding"
             problems.append(Problem(path=(name,), came=came, allowed="a spread needs sizes that differ", advice="Leave the corridor out"))
+        elif not one.from_summary and one.n >= 2 and one.sd > SIGMA_RANGE[1]:
+            came = f"the logs of its amounts have an sd of {one.sd:.3g}"
+            advice = "Look for a slip in a unit, or leave the corridor out"
+            problems.append(Problem(path=(name,), came=came, allowed=f"sizes of loads spread by {_SPREADS}", advice=advice))
 
 
 def _within_periods(sizes: _Sizes) -> float:
@@ -625,6 +637,8 @@ def _reports(data: xr.Dataset, sizes: Mapping[str, _Sizes]) -> list[str]:
         else:
             text += " The table holds no other rows, so the bias cannot be seen in it."
         reports.append(text)
+        if float(at["log_sd"].sel(prob=0.025)) < 1.05 * SIGMA_RANGE[0]:
+            reports.append(f"{name}: load_log_sd may be below {SIGMA_RANGE[0]:g}, the least that is looked at; its law ends there.")
         if one.n_unweighed:
             reports.append(f"{name}: {one.n_unweighed} rows of one event without a weight were left out.")
         aic = at["aic"].values

@@ -330,6 +330,15 @@ def test_wrong_evidence(tmp_path):
     assert "none has n_events = 1 and a weight" in problem_of(pills)
     assert "none has n_events = 1 and a weight" in problem_of(table([1.0, 2.0, 3.0]).assign(form="precursor"))
     assert "unknown key" in problem_of(table([1.0]).assign(wrong=1))
+    assert "an sd of 31.9; sizes of loads spread by 0.05 to 8" in problem_of(table([1.0, 1e-15, 1e10, 1e-15, 1e15]))
+    table([1.0, 2.0, 3.0]).to_csv(path, index=False)
+    assert "this table is given twice; its rows would count twice" in problem_of([path, path.parent / "." / path.name])
+
+
+def test_a_spread_at_the_end_of_the_grid_is_told():
+    close, wide = (fit_load_sizes(table(sizes), rounding=0.0, n_envelope=0) for sizes in ([1.0, 1.01, 1.02, 1.03], [1.0, 2.0, 4.0, 8.0]))
+    assert any("may be below 0.05" in report for report in close.attrs["reports"])
+    assert not any("may be below" in report for report in wide.attrs["reports"])
 
 
 def test_wrong_options():

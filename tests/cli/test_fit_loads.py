@@ -92,8 +92,10 @@ def test_output_file_and_options(cells: Path, tmp_path: Path) -> None:
         (["--rounding", "0.001"], "not a mass such as"),
         (["absent.csv"], "absent.csv"),
         ([], "neither a table nor a summary"),
-        (["--summary", "north=9,0,0,kg"], "an sd above 0"),
-        (["--summary", "north=nan,0,1,kg"], "n of 3 or more"),
+        (["--summary", "north=9,0,0,kg"], "an sd of them from 0.05 to 8"),
+        (["--summary", "north=9,0,1e9,kg"], "an sd of them from 0.05 to 8"),
+        (["--summary", "north=1e12,0,1,kg"], "a whole n from 3 to 100,000"),
+        (["--summary", "north=nan,0,1,kg"], "a whole n from 3 to 100,000"),
     ],
 )
 def test_what_is_wrong_is_told(arguments: list[str], fragment: str) -> None:
