@@ -136,6 +136,14 @@ def main() -> None:
     """
 
 
+_SET = click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="PATH=VALUE",
+    callback=_parse_set,
+    help="Change one entry of the scenario, as in model.load_law=gamma. May be given again.",
+)
 _SCENARIOS = click.argument("scenarios", metavar="SCENARIO...", nargs=-1, required=True, type=click.Path(path_type=Path))
 
 
@@ -145,14 +153,7 @@ _SCENARIOS = click.argument("scenarios", metavar="SCENARIO...", nargs=-1, requir
     "--draws", callback=_whole_number(1, MAX_DRAWS), metavar="N", help="Draws to make, instead of the scenario's own; rounded up."
 )
 @click.option("--seed", callback=_whole_number(0, MAX_SEED), metavar="S", help="Seed, instead of the scenario's own.")
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="PATH=VALUE",
-    callback=_parse_set,
-    help="Change one entry of the scenario, as in model.load_law=gamma. May be given again.",
-)
+@_SET
 @click.option(
     "--results",
     "folder",
@@ -409,23 +410,34 @@ def _parse_over(context: click.Context, parameter: click.Parameter, given: tuple
 @click.argument("claim")
 @click.option("--over", multiple=True, metavar="PATH[=LIST]", callback=_parse_over, help="Input to vary, as parameter.ID; given twice.")
 @click.option("--output", "-o", required=True, metavar="FILE", type=click.Path(path_type=Path), help="NetCDF file to write.")
+@_SET
 @click.option("--points", type=click.IntRange(2, 200), default=9, show_default=True, metavar="N", help="Values of an input without a list.")
 @click.option("--draws", callback=_whole_number(1, MAX_DRAWS), metavar="N", help="Draws of each case, at most 65,536 if omitted.")
 @click.option("--threads", type=click.IntRange(1, MAX_THREADS), metavar="N", help="Threads to use; all processors if omitted.")
 def tipping(
-    scenario: Path, claim: str, over: dict[str, list[float] | None], output: Path, points: int, draws: int | None, threads: int | None
+    scenario: Path,
+    claim: str,
+    over: dict[str, list[float] | None],
+    output: Path,
+    overrides: dict[str, Any],
+    points: int,
+    draws: int | None,
+    threads: int | None,
 ) -> None:
     """Map where a claim turns likely, over two inputs of a scenario.
 
     CLAIM is the id of a claim. Printed is, for each value of the first input, the value of the second at which the claim has probability
-    .05, .5 and .95; a dash where it has it nowhere on the map.
+    .05, .5 and .95; a dash where it has it nowhere on the map, or where the probability turns round along the row. Conditions do not weight
+    a map.
     """
     import sim
 
     values = {path: numbers for path, numbers in over.items() if numbers is not None}
-    [checked] = _load_all((scenario,), {}).values()
-    found = sim.tipping(checked, claim, list(over), values=values, points=points, draws=draws, threads=threads)
-    found.to_netcdf(output, engine="h5netcdf")
+    _check_output(output, scenario)
+    [checked] = _load_all((scenario,), overrides).values()
+    with _telling_of_compiling(False):
+        found = sim.tipping(checked, claim, list(over), values=values, points=points, draws=draws, threads=threads)
+    _write_netcdf(found, output)
     first = found["tipping_value"].dims[0]
     pairs = [zip(*rows, strict=True) for rows in zip(found["tipping_value"].values, found["tipping_value_mcse"].values, strict=True)]
     rows = [
@@ -436,7 +448,42 @@ def tipping(
     second = found["probability"].dims[1]
     click.echo(f"{found.attrs['title']}\n\n{second} at which the probability is P:\n", err=True)
     click.echo(printed.render(header, rows, numbers=range(4), terminal=printed.is_terminal(sys.stderr)), err=True)
+    p = found["probability"]
+    defined = bool(p.notnull().all())
+    range_ = (
+        f"the probability is from {float(p.min()):.3g} to {float(p.max()):.3g}" if defined else "some cases have none: their ratio is 0/0"
+    )
+    click.echo(f"\nOn the whole map {range_}.", err=True)
+    turning = [
+        printed.label_of(x) for x, straight in zip(found[first].values.tolist(), found["monotone"].values, strict=True) if not straight
+    ]
+    if turning and defined:
+        click.echo(f"It turns round along the rows of {', '.join(turning)}, which have no value therefore.", err=True)
+    if "note" in found.attrs:
+        click.echo(f"Note: {found.attrs['note']}.", err=True)
     click.echo(str(output))
+
+
+def _check_output(output: Path, source: Path) -> None:
+    """Refuse a file that cannot be written, or that is read, before what goes there is computed."""
+    if output.exists() and source.exists() and output.samefile(source):
+        raise click.BadParameter("it is the file to read; name another.", param_hint="--output")
+    if output.is_dir() or not output.absolute().parent.is_dir():
+        came = "is a folder" if output.is_dir() else "is in a folder that does not exist"
+        raise click.BadParameter(f"{output} {came}.", param_hint="--output")
+
+
+def _write_netcdf(found: xr.Dataset, output: Path) -> None:
+    """Write a dataset, whole or not at all."""
+    partial = output.with_name(f".{output.name}.{os.getpid()}.part")
+    try:
+        found.to_netcdf(partial, engine="h5netcdf")
+        os.replace(partial, output)
+    except OSError as error:  # HDF5's own message names the hidden file
+        raise ResultError([Problem(came=f"{output} cannot be written", advice="give another file by --output")]) from error
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink()
 
 
 def _parse_groups(context: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> dict[str, list[str]]:

@@ -53,7 +53,8 @@ def tipping(
     draws         of each case, by default those of the scenario but at most 65,536
     progress      called with (cases done, cases known so far)
 
-    Every case has the same points under the same names, so that neighbours differ by what the inputs do and not by chance.
+    Every case has the same points under the same names, so that neighbours differ by what the inputs do and not by chance. Conditions do
+    not weight a map: where the scenario has some, the attribute `note` says so.
 
     Returns a dataset over the two inputs, whose dimensions bear their names: `probability`, `probability_mcse`, `lower_bound`,
     `upper_bound`; and `tipping_value` (first input, level) with `tipping_value_mcse`: the second input at which the probability is .05,
@@ -103,7 +104,8 @@ def _checked(
         problems.append(Problem(came=came, allowed=allowed, advice=f"Fix it with --set {scenario.sweeps[0].path}=..."))
     if len(over) != 2 or len({_path(scenario, path) for path in over}) != 2:
         problems.append(Problem(came=f"over = {list(over)}", allowed="a map has two different inputs", advice="Name two paths"))
-    known = [*settable(scenario.document), *(f"parameter.{block.id}" for block in scenario.parameters)]
+    paths = (path for path in settable(scenario.document) if not path.startswith(("condition.", "sensitivity", "growth.")))
+    known = [*paths, *(f"parameter.{block.id}" for block in scenario.parameters)]
     axes = []
     for path in over:
         place = Problem(file=f"--over {path}", came="there is no such path", allowed="a path is parameter.ID, or as in --set")
@@ -160,7 +162,7 @@ def _cases(scenario: Scenario, claim: str, over: Sequence[str], axes: tuple[list
         except ScenarioError as error:
             raise ScenarioError([_over(problem, over) for problem in error.problems]) from error
     about = next(each for each in scenario.claims if each.id == claim)
-    kept: dict[str, Any] = {"keep_draws": 0, "tolerance": None, "growths": ()}
+    kept: dict[str, Any] = {"keep_draws": 0, "tolerance": None, "growths": (), "conditions": ()}
     return [
         replace(
             case,
@@ -249,6 +251,8 @@ def _dataset(scenario: Scenario, claim: str, over: tuple[str, str], axes: tuple[
     text = next(each.text for each in scenario.claims if each.id == claim)
     attributes: dict[str, Any] = {"Conventions": "CF-1.11", "title": text, "claim": claim, "name": scenario.name}
     attributes |= {"draws": scenario.draws, "seed": str(scenario.seed)}  # a seed may need 64 bits without a sign
+    if scenario.conditions:
+        attributes["note"] = "conditions do not weight these numbers"
     return xr.Dataset(variables, coords=coordinates, attrs=attributes)
 
 

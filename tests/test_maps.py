@@ -129,6 +129,21 @@ def test_a_scenario_that_is_swept_is_refused() -> None:
         sim.tipping(two_years(sweep=sweep), "increase", [EARLIER, LATER])
 
 
+def test_conditions_do_not_weight_a_map_and_it_says_so() -> None:
+    bound = {"id": "bound", "log_sd": 0.5, "soft_upper": "1 kg"}
+    result = {"quantity": "flow_pure_kg", "corridor": "north", "period": "FY2024", "form": "all"}
+    values = {EARLIER: [1e-6, 3e-6], LATER: [5e-6, 2e-5]}
+    found, plain = (
+        sim.tipping(each, "increase", [EARLIER, LATER], values=values, draws=4096, threads=2)
+        for each in (two_years(condition=[bound | {"result": result}]), two_years())
+    )
+    assert found.drop_attrs().identical(plain.drop_attrs())
+    assert found.attrs.pop("note") == "conditions do not weight these numbers"
+    assert found.attrs == plain.attrs
+    with pytest.raises(ScenarioError, match=r"--over condition\.bound\.soft_upper: there is no such path"):
+        sim.tipping(two_years(condition=[bound | {"result": result}]), "increase", [EARLIER, "condition.bound.soft_upper"])
+
+
 def test_the_command_writes_a_map(tmp_path: Path) -> None:
     file, out = tmp_path / "scenario.toml", tmp_path / "map.nc"
     file.write_text(sim.scenario.to_toml(two_years()), encoding="utf-8")
@@ -143,3 +158,23 @@ def test_the_command_writes_a_map(tmp_path: Path) -> None:
         refused = CliRunner().invoke(cli.main, ["tipping", str(file), "increase", *wrong, "-o", str(out)])
         assert refused.exit_code == 2
         assert said in refused.stderr
+    for target, said in ((file, "it is the file to read"), (tmp_path, "is a folder"), (tmp_path / "no" / "map.nc", "does not exist")):
+        refused = CliRunner().invoke(cli.main, ["tipping", str(file), "increase", *options[:4], "-o", str(target)])
+        assert refused.exit_code == 2
+        assert said in refused.stderr
+    assert sim.load_scenario(file).claims
+
+
+def test_the_command_fixes_what_is_swept_by_set(tmp_path: Path) -> None:
+    """The message on a swept scenario names --set, so the command has it."""
+    file, out = tmp_path / "scenario.toml", tmp_path / "map.nc"
+    sweep = [{"dim": "prior", "path": "model.event_prior", "values": [0.5, 1.0]}]
+    file.write_text(sim.scenario.to_toml(two_years(sweep=sweep)), encoding="utf-8")
+    options = ["--over", f"{EARLIER}=[1e-6, 1e-5]", "--over", f"{LATER}=[1e-6, 1e-5]", "-o", str(out), "--draws", "1024"]
+    refused = CliRunner().invoke(cli.main, ["tipping", str(file), "increase", *options])
+    assert refused.exit_code == 2
+    assert "Fix it with --set model.event_prior=..." in refused.stderr
+    ran = CliRunner().invoke(cli.main, ["tipping", str(file), "increase", *options, "--set", "model.event_prior=1.0"])
+    assert ran.exit_code == 0, ran.output
+    assert "On the whole map the probability is from" in ran.stderr
+    assert list(tmp_path.glob(".*")) == []
