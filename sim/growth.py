@@ -22,6 +22,7 @@ _POINTS = 4096  # of a replicate: 65,536 draws or more in all, the first ones of
 
 Case = tuple[Scenario, Run, Mapping[tuple[str, str, str], float]]  # with the seized gross kg by stratum
 _Stack = Callable[[Sequence[np.ndarray], Sequence[str]], np.ndarray]
+_Words = Callable[[Sequence[np.ndarray]], tuple[tuple[str, ...], np.ndarray]]
 
 
 # --- in every draw --------------------------------------------------------------------------------------------------------------------
@@ -249,8 +250,13 @@ _ABOUT: Mapping[str, tuple[tuple[str, ...], str, str]] = {
 }
 
 
-def growth_group(cases: Sequence[Case], stack: _Stack, sweeps: tuple[str, ...], labels: Mapping[str, Coordinate]) -> dict[str, xr.Dataset]:
-    """Return the group /growth of all cases, where there is a growth; `stack` puts their arrays together, sweeps in front."""
+def growth_group(
+    cases: Sequence[Case], stack: _Stack, words: _Words, sweeps: tuple[str, ...], labels: Mapping[str, Coordinate]
+) -> dict[str, xr.Dataset]:
+    """Return the group /growth of all cases, where there is a growth.
+
+    stack   puts the arrays of all cases together, sweeps in front;  words  their texts, sweeps in front where they differ
+    """
     first = cases[0][0]
     if not first.growths:
         return {}
@@ -273,8 +279,8 @@ def growth_group(cases: Sequence[Case], stack: _Stack, sweeps: tuple[str, ...], 
         for name, (dimensions, units, long_name) in _ABOUT.items()
         if name in found[0]
     }
-    texts = np.array([_quoted(first, growth) for growth in first.growths], dtype=str)
-    variables["quoted"] = (("growth",), texts, {"units": "1", "long_name": "the figures as quoted"})
+    texts = [np.array([_quoted(scenario, growth) for growth in scenario.growths], dtype=str) for scenario, _, _ in cases]
+    variables["quoted"] = (*words(texts), {"units": "1", "long_name": "the figures as quoted"})
     own: dict[str, Coordinate] = {
         **labels,
         "quantile": OWN_COORDINATES["quantile"],

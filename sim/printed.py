@@ -236,10 +236,10 @@ def _claims(tree: xr.DataTree) -> list[str]:
     group = tree["claims"].to_dataset()
     names = ("probability", "probability_mcse", "lower_bound", "upper_bound", "hits", "n_draws")
     numbers = [group[name].to_numpy().ravel().tolist() for name in names]
-    texts = dict(zip(group["claim"].to_series(), group["text"].to_series(), strict=True))
+    texts = group["text"].broadcast_like(group["probability"]).transpose(*group["probability"].dims).to_numpy().ravel()
     rows = [
-        (*labels, name, claim_in_words(str(texts[name]), *given))
-        for (*labels, name), *given in zip(_cases(tree, "claims", "claim"), *numbers, strict=True)
+        (*labels, name, claim_in_words(str(text), *given))
+        for (*labels, name), text, *given in zip(_cases(tree, "claims", "claim"), texts, *numbers, strict=True)
     ]
     sentences = []
     order = [str(name) for name in group["claim"].to_series()]
@@ -332,10 +332,20 @@ def _conditioned(tree: xr.DataTree, prob: float, terminal: bool) -> list[str]:
         return said
     after: Any = tree["conditioned"]
     limits = {"soft_upper": "hardly above", "soft_lower": "hardly below"}
-    for condition in tomllib.loads(str(tree.attrs["scenario"]))["condition"]:
-        result = condition["result"]
+    document = tomllib.loads(str(tree.attrs["scenario"]))
+    swept_by = {sweep["path"]: sweep["dim"] for sweep in document.get("sweep", [])}
+    for condition in document["condition"]:
+        path = f"condition.{condition['id']}"
+        result = {
+            key: f"(as {dim} says)" if (dim := swept_by.get(f"{path}.result.{key}", swept_by.get(f"{path}.result"))) else label
+            for key, label in condition["result"].items()
+        }
         form = "" if result["form"] == "all" else f", {result['form']},"
-        bounds = " and ".join(f"{words} {_bound(condition[key], result['quantity'])}" for key, words in limits.items() if key in condition)
+        bounds = " and ".join(
+            f"{words} {f'what {dim} says' if (dim := swept_by.get(f'{path}.{key}')) else _bound(condition[key], result['quantity'])}"
+            for key, words in limits.items()
+            if key in condition
+        )
         said.append(f"Given {condition['id']}: {result['quantity']} of {result['corridor']} in {result['period']}{form} is {bounds}.")
     worth = [f"{n:,.0f}" for n in sorted(after["ess"].to_numpy().ravel().tolist()) if n == n]
     cut = float(after["contradicted_share"].max())

@@ -206,7 +206,8 @@ class Growth:
 
     @property
     def decrease(self) -> Claim:
-        text = f"{self.quantity} of {self.corridor} fell from {self.periods[0]} to {self.periods[1]}"
+        of_form = "" if self.form == "all" else f" ({self.form})"
+        text = f"{self.quantity} of {self.corridor}{of_form} fell from {self.periods[0]} to {self.periods[1]}"
         return Claim(id=f"{self.id}.decrease", text=text, contrast=self.id, below=1.0, path=self.path)
 
 

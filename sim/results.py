@@ -393,7 +393,13 @@ def tree_of(scenario: Scenario, outcomes: Sequence[Outcome], created_at: datetim
         ),
         "evidence": _evidence(outcomes, table, labels),
         **_contrasts_and_claims(scenario, outcomes, table, labels),
-        **growth_group([(each.scenario, each.run, each.seized_gross_kg) for each in outcomes], table.stack, table.sweeps, labels),
+        **growth_group(
+            [(each.scenario, each.run, each.seized_gross_kg) for each in outcomes],
+            table.stack,
+            functools.partial(_words, table, "growth"),
+            table.sweeps,
+            labels,
+        ),
         **_sensitivity(scenario, runs, table, labels),
         "diagnostics": _diagnostics(runs, [quantity for quantity, share in worst.items() if share > 0.0], table, labels),
         **conditioned_groups(scenario, runs, exact, {**labels, **_about_questions(table)}, table.stack, table.sweeps),
@@ -645,10 +651,17 @@ def _contrasts_and_claims(
             )
             for name, text in about.items()
         }
-        texts = np.array([claim.text for claim in scenario.claims], dtype=str)
-        variables["text"] = (("claim",), texts, {"units": "1", "long_name": "what is claimed"})
+        texts = [np.array([claim.text for claim in outcome.scenario.claims], dtype=str) for outcome in outcomes]
+        variables["text"] = (*_words(table, "claim", texts), {"units": "1", "long_name": "what is claimed"})
         groups["claims"] = one_group(variables, own, "claims about contrasts")
     return groups
+
+
+def _words(table: _Table, dimension: str, texts: Sequence[np.ndarray]) -> tuple[tuple[str, ...], np.ndarray]:
+    """Return texts along a dimension, with the sweeps in front where they differ between cases: that of a growth whose place is swept."""
+    if all(np.array_equal(each, texts[0]) for each in texts):
+        return (dimension,), texts[0]
+    return (*table.sweeps, dimension), table.stack(texts, (dimension,))
 
 
 def _sensitivity(scenario: Scenario, runs: Sequence[Run], table: _Table, labels: Mapping[str, Coordinate]) -> dict[str, xr.Dataset]:

@@ -380,6 +380,16 @@ def test_show_prints_before_and_after_side_by_side(whole: Any) -> None:
     assert next(line for line in text.splitlines() if line.strip().startswith("detection_rate"))
 
 
+def test_show_says_what_a_sweep_says_of_a_condition() -> None:
+    sweeps = [
+        {"dim": "most_kg", "path": "condition.bound.soft_upper", "values": [60.0, 80.0]},
+        {"dim": "where", "path": "condition.bound.result.corridor", "values": ["both", "south"]},
+    ]
+    text = printed.summary(sim.run(asked(condition(), sweep=sweeps, run={"draws": 2048}), threads=2), 0.9, terminal=False)
+    assert "Given bound: flow_pure_kg of (as where says) in FY2024 is hardly above what most_kg says." in text
+    assert "60 kg." not in text
+
+
 def test_show_says_why_conditions_were_refused() -> None:
     text = printed.summary(sim.run(asked(condition("1 g"), run={"draws": 4096}), threads=2), 0.9, terminal=False)
     assert "Conditions refused: the mean weight is" in text

@@ -198,6 +198,23 @@ def test_growths_are_swept_and_saved(tmp_path: Path) -> None:
     assert opened["growth"].to_dataset().identical(tree["growth"].to_dataset())
 
 
+def test_words_are_those_of_the_case_where_the_place_is_swept(tmp_path: Path) -> None:
+    sweeps = [
+        {"dim": "place", "path": "growth.growth.corridor", "values": ["north", "quoted"]},
+        {"dim": "prior", "path": "model.event_prior", "values": [0.5, 1.0]},
+    ]
+    tree = sim.run(asked(over_two_years(quoted="quoted", form="powder"), sweep=sweeps, run={"draws": 1024}), threads=2)
+    opened = sim.open_result(sim.save_result(tree, tmp_path / "results"))
+    text = opened["claims"]["text"]
+    assert text.dims == ("place", "prior", "claim")
+    assert str(text.sel(place="quoted", prior=1.0).item()) == "flow_pure_kg of quoted (powder) fell from FY2023 to FY2024"
+    said = " ".join(printed.summary(opened, 0.9, terminal=False).split())
+    for place in ("north", "quoted"):
+        assert f'growth.decrease; place = {place}; prior = 0.5: "flow_pure_kg of {place} (powder) fell' in said
+    one = sim.run(asked(over_two_years(), sweep=sweeps[1:], run={"draws": 1024}), threads=2)
+    assert one["claims"]["text"].dims == ("claim",)
+
+
 def test_every_name_is_kept_from_sweeps(whole: Any) -> None:
     assert set(whole["growth"].data_vars) | set(whole["growth"].coords) | {"growth"} <= LAYOUT_NAMES
     for name, variable in whole["growth"].data_vars.items():
