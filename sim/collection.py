@@ -128,6 +128,9 @@ def _together(datasets: Sequence[xr.Dataset | None], along: xr.DataArray, folder
     joined = joined.assign_coords(_other_coordinates(datasets, labels))
     for name, variable in templates.items():
         joined[name].attrs.update({key: text for key, text in variable.attrs.items() if key in ("units", "long_name")})
+        scales = [dataset[name].attrs.get("scale", "none") if dataset is not None and name in dataset else "none" for dataset in datasets]
+        if "scale" in variable.attrs and "scale" not in joined[name].attrs:  # indices of unlike things must not stand side by side untold
+            joined[name].attrs["scale"] = f"by scenario: {', '.join(scales)}"
         own = [dimension for dimension in order if dimension in joined[name].dims]
         joined[name] = joined[name].transpose("scenario", *own)
     for dimension in labels:

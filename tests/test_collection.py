@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import build
 import numpy as np
 import pytest
 import xarray as xr
@@ -114,3 +115,15 @@ def test_manifests_of_swept_results_are_whole(folders: list[Path]) -> None:
     manifest = json.loads((folders[0] / "manifest.json").read_text())
     assert manifest["draws"] == 64
     assert sim.open_result(folders[0]).attrs["cases"] == 4
+
+
+def test_indices_of_different_scales_say_so(tmp_path: Path) -> None:
+    saved = []
+    for name, scale in (("one", "log"), ("two", "raw")):
+        parameters = {"detection_rate": {"kind": "beta", "mean": 0.1, "sd": 0.03}, "powder_purity": 0.1, "load_shape": 1.0}
+        tables = {"name": name, "model": {"load_law": "gamma"}, "sensitivity": {"scale": scale}, "run": {"draws": 1024}}
+        saved.append(sim.save_result(sim.run(build.scenario([build.row()], parameters, **tables), threads=1), tmp_path))
+    together, alone = (sim.open_results(each)["sensitivity"]["first_order"] for each in (saved, saved[:1]))
+    assert together["scenario"].values.tolist() == ["one", "two"]
+    assert together.attrs["scale"] == "by scenario: log, raw"
+    assert alone.attrs["scale"] == "log"
