@@ -430,7 +430,7 @@ def in_words(group: xr.Dataset, sweeps: Sequence[str], number: Callable[[float, 
     group     /sensitivity of a result;  sweeps  its first dimensions
     number    writes a number with no more digits than its error carries
 
-    An index that is not three errors above 0 is not named.
+    An index that is not three errors above 0 is not named. A last sentence says which targets have none, and why.
     """
     texts = []
     ways = (("shapley", "input_group", "target"), ("first_order", "parameter", "target"), ("evppi", "parameter", "claim"))
@@ -453,4 +453,5 @@ def in_words(group: xr.Dataset, sweeps: Sequence[str], number: Callable[[float, 
                 of_what = "groups of inputs (Shapley effects)" if name == "shapley" else "single inputs (first order)"
                 scale = "of its log" if group[name].attrs["scale"] == "log" else "of it"
                 texts.append(f"{what}: shares of the variance {scale}, {of_what}: {'; '.join(named)}.")
-    return texts
+    noted = dict.fromkeys(group[name].attrs["note"] for name, _, of in ways if name in group and "note" in group[name].attrs)
+    return texts + [f"No shares of the variance: {note}." for note in noted]

@@ -501,6 +501,8 @@ def test_show_leaves_out_what_its_error_drowns_and_no_error_of_nothing():
     assert sensitivity.in_words(group, (), printed.format_number) == [
         "t: shares of the variance of its log, single inputs (first order): strong 0.9000."
     ]
+    group["first_order"].attrs["note"] = "u: it is the same in every draw"
+    assert sensitivity.in_words(group, (), printed.format_number)[1:] == ["No shares of the variance: u: it is the same in every draw."]
 
 
 # --- wrong files ------------------------------------------------------------------------------------------------------------------------
