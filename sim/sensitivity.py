@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 import xarray as xr
-from scipy.sparse import csgraph
 
 from . import distributions, indices
 from .indices import Array
@@ -384,6 +383,8 @@ def input_groups(model: Model) -> dict[str, np.ndarray]:
     for together in linked:
         places = [names.index(name) for name in together]
         joined[np.ix_(places, places)] = True
+    from scipy.sparse import csgraph  # .1 s, which other runs do without
+
     n_groups, label = csgraph.connected_components(joined)
     groups = {}
     for k in range(n_groups):

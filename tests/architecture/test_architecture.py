@@ -35,6 +35,7 @@ HEAVY = {
     "distributed",
 }
 THROUGH_ANOTHER = {"h5netcdf": "xarray's engine for NetCDF-4", "h5py": "what h5netcdf reads and writes with"}
+SLOW_TO_LOAD = {"scipy.stats", "scipy.sparse.csgraph", "matplotlib"}  # .1 to .6 s each, which no run of the shipped scenario needs
 
 
 def imported_by(*paths: Path) -> dict[str, set[str]]:
@@ -112,6 +113,14 @@ def test_import_sim_is_light() -> None:
 def test_help_loads_no_engine() -> None:
     """`sim --help` and a slip on the command line answer at once."""
     assert loaded_by("import sim.cli") & (HEAVY - {"click"}) == set()
+
+
+def test_a_run_loads_nothing_slow(tmp_path: Path) -> None:
+    """The whole of `sim run`, from the file to the summary on the terminal: one import within a function is enough to lose it."""
+    arguments = ["run", str(ROOT / "scenarios" / "north-vs-southwest.toml"), "--draws", "4096", "--results", str(tmp_path)]
+    loaded = loaded_by(f"import sim.cli; sim.cli.main({arguments!r}, standalone_mode=False)")
+    assert loaded & SLOW_TO_LOAD == set()
+    assert loaded >= {"sim.results", "h5netcdf"}  # it did run
 
 
 def test_public_names() -> None:
