@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from .load_sizes import fit_load_sizes
     from .maps import tipping
     from .propagation import propagate
-    from .results import credible_interval, open_result, run, save_result
+    from .results import credible_interval, run
+    from .saved import open_result, save_result
     from .scenario import load_scenario
 
     __version__: str
@@ -27,11 +28,11 @@ _HOME = {
     "fit_load_sizes": "load_sizes",
     "import_cbp": "cbp",
     "load_scenario": "scenario",
-    "open_result": "results",
+    "open_result": "saved",
     "open_results": "collection",
     "propagate": "propagation",
     "run": "results",
-    "save_result": "results",
+    "save_result": "saved",
     "tipping": "maps",
 }
 

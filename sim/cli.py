@@ -259,11 +259,11 @@ def _run_one(
     scenario: Scenario, folder: Path, batch: _Batch, threads: int | None, options: Mapping[str, Any]
 ) -> tuple[Path, xr.DataTree, str]:
     """Return the folder of a scenario's result, the result, and what to say if it was there before."""
-    from . import partials, results
+    from . import partials, results, saved
 
     final = folder / scenario.name / results.run_id(scenario)
     if final.exists():
-        return final, results.open_result(final), "This run was made before; its result is sound."
+        return final, saved.open_result(final), "This run was made before; its result is sound."
     unfinished = results.partials_folder(folder, scenario)
 
     def went_on(resumed: int, draws: int, damaged: int) -> None:
@@ -272,7 +272,7 @@ def _run_one(
 
     with batch.progress(scenario.name) as progress, _telling_of_compiling(batch.quiet):
         tree = results.run(scenario, threads=threads, progress=progress, partials=unfinished, went_on=went_on, **options)
-    final = results.save_result(tree, folder)
+    final = saved.save_result(tree, folder)
     partials.remove(unfinished)
     return final, tree, ""
 
@@ -313,10 +313,11 @@ def show(result: Path, quantity: str | None, prob: float) -> None:
     RESULT is a result folder, as sim run and sim list print it. Each cell is a median with its credible interval, to the digits
     that the Monte Carlo error allows.
     """
-    from . import results
+    from .results import credible_interval
+    from .saved import open_result
     from .units import closest
 
-    tree = results.open_result(result)
+    tree = open_result(result)
     known = [str(name) for name in tree["quantiles"].data_vars]
     if quantity is not None and quantity not in known:
         near = closest(quantity, known)
@@ -325,7 +326,7 @@ def show(result: Path, quantity: str | None, prob: float) -> None:
             param_hint="--quantity",
         )
     try:
-        results.credible_interval(tree["quantiles"], prob=prob)
+        credible_interval(tree["quantiles"], prob=prob)
     except ResultError as error:
         raise click.BadParameter(str(error), param_hint="--prob") from error
     terminal = printed.is_terminal(sys.stdout)
@@ -344,9 +345,9 @@ def list_(folder: Path) -> None:
     DIR is the folder of results, "results" if omitted. Every file is compared with its manifest. "partial" is what an interrupted run
     left; the same sim run goes on from there.
     """
-    from . import results
+    from .saved import list_results
 
-    records = results.list_results(folder)
+    records = list_results(folder)
     if not records:
         click.echo(f"There are no results in {folder}.", err=True)
         return
@@ -709,7 +710,7 @@ def _pilot_of(scenario: Scenario) -> str:
 
 def _done(final: Path, unfinished: Path) -> tuple[bool, str]:
     """Return whether a result is there and sound, and in words what is there."""
-    from .results import open_result
+    from .saved import open_result
 
     if final.exists():
         try:

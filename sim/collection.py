@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 
 from .errors import Problem, ResultError
-from .results import MANIFEST_FILE, open_verified
+from .saved import MANIFEST_FILE, open_verified
 
 Pattern = str | os.PathLike[str]
 

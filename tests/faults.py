@@ -27,7 +27,7 @@ from typing import Any
 import build
 import numpy as np
 
-from sim import partials, results, runner, simulation
+from sim import partials, results, runner, saved, simulation
 from sim.errors import ResultError
 
 DRAWS = 1 << 16
@@ -47,9 +47,9 @@ def whole_run(scenario: Any, folder: Path, threads: int) -> Path:
     final = folder / scenario.name / results.run_id(scenario)
     kept = partials.beside(final)
     tree = results.run(scenario, threads=threads, partials=kept)
-    saved = results.save_result(tree, folder)
+    final = saved.save_result(tree, folder)
     partials.remove(kept)
-    return saved
+    return final
 
 
 # --- faults ---------------------------------------------------------------------------------------------------------------------------
@@ -163,7 +163,7 @@ class Judge:
         with tempfile.TemporaryDirectory() as folder:  # once all that children do, so that none has to load or compile for it
             for _ in range(2):
                 simulation.simulate(results.compile_model(scenario), threads=1, partials=Path(folder) / "kept")
-            results.open_result(results.save_result(tree, folder))
+            saved.open_result(saved.save_result(tree, folder))
         self.digest = tree.attrs["numbers_digest"]
         self.variables = {node.path: set(node.data_vars) for node in tree.subtree}
 
@@ -176,11 +176,11 @@ class Judge:
                 self.faults.append(f"{what}: there is no result")
             return
         try:
-            tree = results.open_result(final)
+            tree = saved.open_result(final)
         except ResultError as error:
             self.faults.append(f"{what}: a result that does not open: {error}")
             return
-        if tree.attrs["numbers_digest"] != self.digest or results.numbers_digest(tree) != self.digest:
+        if tree.attrs["numbers_digest"] != self.digest or saved.numbers_digest(tree) != self.digest:
             self.faults.append(f"{what}: other numbers")
         if {node.path: set(node.data_vars) for node in tree.subtree} != self.variables:
             self.faults.append(f"{what}: a result that lacks variables")
@@ -378,7 +378,7 @@ def plant(fault: str) -> None:
             final.mkdir(parents=True, exist_ok=True)
             yield final
 
-        results._hidden_folder = final_folder
+        saved._hidden_folder = final_folder
     elif fault == "counted twice":  # what partials hold is computed and added again
         plain = partials.Store.read
 

@@ -21,15 +21,16 @@ import pytest
 import tomli_w
 import xarray as xr
 
-from sim import elicitation, results
+from sim import elicitation, results, saved
 from sim.dependence import ParameterDraw
 from sim.errors import ResultError
 from sim.evidence import Row
 from sim.model import DIAGNOSTICS
 from sim.propagation import propagate
 from sim.records import QUANTITIES, RESULT_FORMS, Parameter, Scenario
-from sim.results import credible_interval, list_results, open_result, run_id, save_result, to_tree
+from sim.results import credible_interval, run_id, to_tree
 from sim.runner import PROBABILITIES
+from sim.saved import list_results, open_result, save_result
 from sim.scenario import with_run
 from sim.simulation import Run
 from sim.tree import numbers_digest
@@ -173,7 +174,7 @@ def folder(written: Path, tmp_path: Path) -> Path:
 def quick_netcdf(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let save_result find the bytes of result.nc ready made."""
     content = memoryview((written / "result.nc").read_bytes())
-    monkeypatch.setattr(results, "_netcdf", lambda tree: content)
+    monkeypatch.setattr(saved, "_netcdf", lambda tree: content)
 
 
 def everything_below(folder: Path) -> list[str]:
@@ -542,7 +543,7 @@ sys.path[:0] = [{str(ROOT / "tests")!r}]
 from test_results import make_tree
 from sim.model import DIAGNOSTICS
 from sim.propagation import propagate
-from sim.results import save_result
+from sim.saved import save_result
 from sim.errors import ResultError
 """
 

@@ -33,7 +33,8 @@ from sim.errors import SimError
 from sim.matching import match
 from sim.printed import format_number
 from sim.records import Scenario
-from sim.results import open_result, save_result, to_tree
+from sim.results import to_tree
+from sim.saved import open_result, save_result
 from sim.scenario import load_scenario
 from sim.simulation import Run
 
