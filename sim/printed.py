@@ -8,6 +8,7 @@ import json
 import math
 import tomllib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -88,7 +89,22 @@ def render(header: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: Seq
     return "\n".join(line.rstrip() for line in written.getvalue().splitlines() if line.strip())
 
 
-def _cells(tree: xr.DataTree, quantity: str, form: str, prob: float) -> list[tuple[str, str]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """A table of texts, however it is shown. The first `n_labels` columns name a row, the others are numbers.
+
+    A heading may have several lines; a word that is parted between two ends in a hyphen.
+    """
+
+    header: Sequence[str]
+    rows: Sequence[tuple[str, ...]]
+    n_labels: int
+
+
+Part = Table | str  # of a section: a table or a paragraph; a paragraph may have several lines
+
+
+def cells(tree: xr.DataTree, quantity: str, form: str, prob: float) -> list[tuple[str, str]]:
     """Return (median, interval) as text for every case, corridor and period, in their order; fractions in percent."""
     from .results import credible_interval
 
@@ -98,25 +114,25 @@ def _cells(tree: xr.DataTree, quantity: str, form: str, prob: float) -> list[tup
         chosen = tree[group].to_dataset()[quantity].sel(form=form)
         middle.append(scale * chosen.sel(quantile=0.5).to_numpy().ravel())
         bounds.append(scale * credible_interval(chosen, prob=prob).to_numpy().reshape(-1, 2))
-    cells = []
+    texts = []
     for median, error, interval, errors in zip(*middle, *bounds, strict=True):
         lower, upper = (format_number(*pair) for pair in zip(interval, errors, strict=True))
-        cells.append((format_number(median, error), ABSENT if lower == upper == ABSENT else f"{lower} to {upper}"))
-    return cells
+        texts.append((format_number(median, error), ABSENT if lower == upper == ABSENT else f"{lower} to {upper}"))
+    return texts
 
 
-def _sweeps(tree: xr.DataTree) -> list[str]:
+def sweeps_of(tree: xr.DataTree) -> list[str]:
     """Return the dimensions of sweeps: those before the corridors."""
     dimensions = [str(dimension) for dimension in tree["quantiles"].to_dataset()["flow_pure_kg"].dims]
     return dimensions[: dimensions.index("corridor")]
 
 
-def _places(tree: xr.DataTree) -> list[tuple[str, ...]]:
-    """Return (labels of sweeps, corridor, period) of every row of a table, in the order of `_cells`; groups are marked."""
+def places(tree: xr.DataTree) -> list[tuple[str, ...]]:
+    """Return (labels of sweeps, corridor, period) of every row of a table, in the order of `cells`; groups are marked."""
     labels = tree["quantiles"].coords
     marked = zip(labels["corridor"].to_series(), labels["is_group"].to_series(), strict=True)
     corridors = [f"{corridor} (group)" if is_group else str(corridor) for corridor, is_group in marked]
-    swept = [[label_of(label) for label in labels[dimension].to_series()] for dimension in _sweeps(tree)]
+    swept = [[label_of(label) for label in labels[dimension].to_series()] for dimension in sweeps_of(tree)]
     return list(itertools.product(*swept, corridors, map(str, labels["period"].to_series())))
 
 
@@ -124,10 +140,10 @@ def label_of(label: object) -> str:
     return f"{label:.6g}" if isinstance(label, float) else str(label)
 
 
-def _alike(rows: Sequence[tuple[str, ...]], n_sweeps: int) -> list[tuple[str, ...]]:
+def alike(rows: Sequence[tuple[str, ...]], n_sweeps: int) -> list[tuple[str, ...]]:
     """Return the rows of all cases, those first that read the same in every case, once: a sweep moves few of the answers of a scenario.
 
-    >>> _alike([("0", "a", "1"), ("0", "b", "2"), ("1", "a", "1"), ("1", "b", "3")], 1)
+    >>> alike([("0", "a", "1"), ("0", "b", "2"), ("1", "a", "1"), ("1", "b", "3")], 1)
     [('all', 'a', '1'), ('0', 'b', '2'), ('1', 'b', '3')]
     """
     n_cases = len(dict.fromkeys(row[:n_sweeps] for row in rows))
@@ -139,60 +155,89 @@ def _alike(rows: Sequence[tuple[str, ...]], n_sweeps: int) -> list[tuple[str, ..
     return once + [row for i, row in enumerate(rows) if not same[i % in_case]]
 
 
-def _some_rows(header: Sequence[str], rows: Sequence[tuple[str, ...]], n_sweeps: int, terminal: bool) -> str:
-    """Return a table without the rows that have no evidence, of at most MOST_ROWS rows where cases make it longer.
+def _first(table: Table, most: int, what: str = "rows") -> list[Part]:
+    """Return a table of at most `most` rows, with a sentence where there are more."""
+    if len(table.rows) <= most:
+        return [table]
+    cut = Table(header=table.header, rows=table.rows[:most], n_labels=table.n_labels)
+    return [cut, f"The first {most} of {len(table.rows):,} {what}; the others are in the result."]
+
+
+def _some_rows(header: Sequence[str], rows: Sequence[tuple[str, ...]], n_sweeps: int, most: int) -> list[Part]:
+    """Return a table without the rows that have no evidence, of at most `most` rows where cases make it longer.
 
     The labels and columns before the numbers are set left.
     """
-    numbers = range(n_sweeps + 2, len(header))
-    rows = [row for row in _alike(rows, n_sweeps) if set(row[n_sweeps + 2 :]) != {ABSENT}]
-    table = render(header, rows[:MOST_ROWS] if n_sweeps else rows, numbers=numbers, terminal=terminal)
-    if n_sweeps and len(rows) > MOST_ROWS:
-        table += f"\n\nThe first {MOST_ROWS} of {len(rows):,} rows; the others are in the result."
-    return table
+    told = [row for row in alike(rows, n_sweeps) if set(row[n_sweeps + 2 :]) != {ABSENT}]
+    return _first(Table(header=header, rows=told, n_labels=n_sweeps + 2), most if n_sweeps else len(told))
 
 
 def summary(tree: xr.DataTree, prob: float, *, terminal: bool) -> str:
     """Return what was seized and what flowed, by corridor and period, and beneath it what the evidence cannot tell."""
+    shown = [str(tree.attrs["title"])]
+    for name, parts in sections(tree, prob, MOST_ROWS).items():
+        shown += [as_text(part, terminal) if name not in _FOLDED or isinstance(part, Table) else _paragraph(part) for part in parts]
+    return "\n\n".join(shown)
+
+
+def as_text(part: Part, terminal: bool) -> str:
+    if isinstance(part, str):
+        return part
+    return render(part.header, part.rows, numbers=range(part.n_labels, len(part.header)), terminal=terminal)
+
+
+_FOLDED = ("claims", "refused", "sensitivity", "caveats")  # sections whose paragraphs are sentences; the others have lines of their own
+
+
+def sections(tree: xr.DataTree, prob: float, most: int) -> dict[str, list[Part]]:
+    """Return all that is said of a result, by section, an empty list where there is nothing to say.
+
+    prob   probability of the intervals;  most  rows, or sentences, that a section has where it is longer
+    """
+    return {
+        "flow": _flow(tree, prob, most),
+        "precursors": _potentials(tree, prob, most),
+        "contrasts": _contrasts(tree, prob, most),
+        "growth": _growth(tree, prob, most),
+        "claims": _claims(tree, most),
+        "refused": [f"Conditions refused: {reason}." for reason in str(tree.attrs.get("condition_refused", "")).splitlines()],
+        "conditions": _conditioned(tree, prob, most),
+        "sensitivity": _hanging(tree, most),
+        "caveats": caveats(tree),
+    }
+
+
+def _flow(tree: xr.DataTree, prob: float, most: int) -> list[Part]:
     gross, pure, flow, rate = (
-        _cells(tree, quantity, "all", prob) for quantity in ("seized_gross_kg", "seized_pure_kg", "flow_pure_kg", "interdiction_rate")
+        cells(tree, quantity, "all", prob) for quantity in ("seized_gross_kg", "seized_pure_kg", "flow_pure_kg", "interdiction_rate")
     )
     interval = f"{100 * prob:g} %\ninterval"
-    swept = _sweeps(tree)
+    swept = sweeps_of(tree)
     numbers = ("seized\ngross, kg", "seized\npure, kg", "flow\npure, kg", interval, "inter-\ndicted, %", interval)
     header = (*swept, "corridor", "period", *numbers)
-    rows = [(*place, gross[row][0], pure[row][0], *flow[row], *rate[row]) for row, place in enumerate(_places(tree))]
-    question = str(tree.attrs["title"])
-    table = _some_rows(header, rows, len(swept), terminal)
-    answers = (
-        *_contrasts(tree, prob, terminal),
-        *_growth(tree, prob),
-        *_claims(tree),
-        *_conditioned(tree, prob, terminal),
-        *_hanging(tree),
-    )
-    return "\n\n".join([question, table, *_potentials(tree, prob, terminal), *answers, *_caveats(tree)])
+    rows = [(*place, gross[row][0], pure[row][0], *flow[row], *rate[row]) for row, place in enumerate(places(tree))]
+    return _some_rows(header, rows, len(swept), most)
 
 
-def _potentials(tree: xr.DataTree, prob: float, terminal: bool) -> list[str]:
+def _potentials(tree: xr.DataTree, prob: float, most: int) -> list[Part]:
     """Return the table of what seized precursors could have made, where there are any."""
     if "potential_pure_kg" not in tree["quantiles"].data_vars:
         return []
-    cells = zip(_places(tree), _cells(tree, "potential_pure_kg", "all", prob), strict=True)
-    rows = [(*place, *cell) for place, cell in cells if cell[0] != ABSENT]
-    swept = _sweeps(tree)
+    said = zip(places(tree), cells(tree, "potential_pure_kg", "all", prob), strict=True)
+    rows = [(*place, *cell) for place, cell in said if cell[0] != ABSENT]
+    swept = sweeps_of(tree)
     header = (*swept, "corridor", "period", "potential of\nprecursors\npure, kg", f"{100 * prob:g} %\ninterval")
-    return [_some_rows(header, rows, len(swept), terminal)]
+    return _some_rows(header, rows, len(swept), most)
 
 
-def _cases(tree: xr.DataTree, group: str, ids: str) -> list[tuple[str, ...]]:
+def cases(tree: xr.DataTree, group: str, ids: str) -> list[tuple[str, ...]]:
     """Return (labels of sweeps, id) of every contrast or claim, case after case."""
     labels = tree[group].coords
-    swept = [[label_of(label) for label in labels[dimension].to_series()] for dimension in _sweeps(tree)]
+    swept = [[label_of(label) for label in labels[dimension].to_series()] for dimension in sweeps_of(tree)]
     return list(itertools.product(*swept, map(str, labels[ids].to_series())))
 
 
-def _contrasts(tree: xr.DataTree, prob: float, terminal: bool) -> list[str]:
+def _contrasts(tree: xr.DataTree, prob: float, most: int) -> list[Part]:
     """Return the table of contrasts, where there are any: median and interval of each ratio, and of its tipping factor the median."""
     from .results import credible_interval
 
@@ -203,33 +248,32 @@ def _contrasts(tree: xr.DataTree, prob: float, terminal: bool) -> list[str]:
     bounds = (credible_interval(each, prob=prob).to_numpy().reshape(-1, 2) for each in (ratio, error))
     medians = (each.sel(quantile=0.5).to_numpy().ravel() for each in (ratio, error, group["tipping_factor"]))
     rows = []
-    for place, interval, errors, median, mcse, tipping in zip(_cases(tree, "contrasts", "contrast"), *bounds, *medians, strict=True):
+    for place, interval, errors, median, mcse, tipping in zip(cases(tree, "contrasts", "contrast"), *bounds, *medians, strict=True):
         lower, upper = (format_number(*pair) for pair in zip(interval, errors, strict=True))
         shown = ABSENT if lower == upper == ABSENT else f"{lower} to {upper}"
         relative = mcse / median if 0.0 < median < math.inf else 0.0
         level = format_number(tipping, tipping * relative if math.isfinite(tipping) else 0.0)
         rows.append((*place, format_number(median, mcse), shown, level))
-    header = (*_sweeps(tree), "contrast", "ratio", f"{100 * prob:g} %\ninterval", "tipping\nfactor")
-    n_sweeps = len(_sweeps(tree))
+    header = (*sweeps_of(tree), "contrast", "ratio", f"{100 * prob:g} %\ninterval", "tipping\nfactor")
+    n_sweeps = len(sweeps_of(tree))
     order = [str(name) for name in group["contrast"].to_series()]
-    rows = sorted(_alike(rows, n_sweeps), key=lambda row: order.index(row[n_sweeps]))  # the cases of one contrast stand together
-    table = render(header, rows[:MOST_ROWS], numbers=range(n_sweeps + 1, len(header)), terminal=terminal)
-    more = f"\n\nThe first {MOST_ROWS} of {len(rows):,} rows; the others are in the result." if len(rows) > MOST_ROWS else ""
-    return [table + more]
+    rows = sorted(alike(rows, n_sweeps), key=lambda row: order.index(row[n_sweeps]))  # the cases of one contrast stand together
+    return _first(Table(header=header, rows=rows, n_labels=n_sweeps + 1), most)
 
 
-def _growth(tree: xr.DataTree, prob: float) -> list[str]:
+def _growth(tree: xr.DataTree, prob: float, most: int) -> list[Part]:
     """Return a paragraph for each growth, as `growth.in_words` says it."""
     if "growth" not in tree.children:
         return []
     from .growth import in_words
 
-    said = in_words(tree["growth"].to_dataset(), prob, format_number, MOST_ROWS)
+    said = in_words(tree["growth"].to_dataset(), prob, format_number, most)
     n_more = math.prod(tree["growth"]["quoted_ratio"].shape[:-1]) - len(said)
-    return said + ([f"The first {MOST_ROWS} of {len(said) + n_more:,} growths; the others are in the result."] if n_more else [])
+    more = [f"The first {most} of {len(said) + n_more:,} growths; the others are in the result."] if n_more else []
+    return [*said, *more]
 
 
-def _claims(tree: xr.DataTree) -> list[str]:
+def _claims(tree: xr.DataTree, most: int) -> list[Part]:
     """Return a sentence for each claim, each as a paragraph: id, case, what is claimed, and how probable it is, in words and in digits."""
     if "claims" not in tree.children:
         return []
@@ -239,33 +283,31 @@ def _claims(tree: xr.DataTree) -> list[str]:
     texts = group["text"].broadcast_like(group["probability"]).transpose(*group["probability"].dims).to_numpy().ravel()
     rows = [
         (*labels, name, claim_in_words(str(text), *given))
-        for (*labels, name), text, *given in zip(_cases(tree, "claims", "claim"), texts, *numbers, strict=True)
+        for (*labels, name), text, *given in zip(cases(tree, "claims", "claim"), texts, *numbers, strict=True)
     ]
-    sentences = []
+    sentences: list[Part] = []
     order = [str(name) for name in group["claim"].to_series()]
-    for *labels, name, said in sorted(_alike(rows, len(_sweeps(tree))), key=lambda row: order.index(row[-2])):
-        case = "".join(f"; {sweep} = {label}" for sweep, label in zip(_sweeps(tree), labels, strict=True) if label != ALL)
-        sentences.append(_paragraph(f"{name}{case}: {said}"))
-    if len(sentences) > MOST_ROWS:
-        sentences[MOST_ROWS:] = [f"The first {MOST_ROWS} of {len(sentences):,} claims; the others are in the result."]
+    for *labels, name, said in sorted(alike(rows, len(sweeps_of(tree))), key=lambda row: order.index(row[-2])):
+        case = "".join(f"; {sweep} = {label}" for sweep, label in zip(sweeps_of(tree), labels, strict=True) if label != ALL)
+        sentences.append(f"{name}{case}: {said}")
+    if len(sentences) > most:
+        sentences[most:] = [f"The first {most} of {len(sentences):,} claims; the others are in the result."]
     return sentences
 
 
-def _hanging(tree: xr.DataTree) -> list[str]:
+def _hanging(tree: xr.DataTree, most: int) -> list[Part]:
     """Return a sentence for each answer that says which inputs it hangs on, where that was asked for."""
-    import textwrap
-
     from .sensitivity import in_words
 
     if "sensitivity" not in tree.children:
         return []
     group = tree["sensitivity"].to_dataset()
-    sentences = in_words(group, _sweeps(tree), format_number)
+    sentences: list[Part] = [*in_words(group, sweeps_of(tree), format_number)]
     if sentences and "note" in group.attrs:
         sentences[0] = f"Before any condition, {sentences[0]}"
-    if len(sentences) > MOST_ROWS:
-        sentences[MOST_ROWS:] = [f"The first {MOST_ROWS} of {len(sentences):,} sentences on inputs; the others are in the result."]
-    return [textwrap.fill(text, 100, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False) for text in sentences]
+    if len(sentences) > most:
+        sentences[most:] = [f"The first {most} of {len(sentences):,} sentences on inputs; the others are in the result."]
+    return sentences
 
 
 # Words for probabilities, from the least likely up: each holds where both bounds lie within its range.
@@ -283,9 +325,6 @@ LIKELIHOODS = (
 def claim_in_words(text: str, p: float, mcse: float, lower: float, upper: float, hits: int, n_draws: int) -> str:
     """Return a claim as a sentence, with its probability in a word that both bounds allow and in digits that the error allows.
 
-    Where the bounds lie in different ranges the word is that of the range nearer to an even chance, which says less. Words as the IPCC
-    uses them (Mastrandrea et al. 2010).
-
     >>> claim_in_words("The flow rose", 0.99530, 0.00002, 0.99526, 0.99534, 995_300, 1_000_000)
     '"The flow rose" is virtually certain under these inputs: probability 99.53 %.'
     >>> claim_in_words("The flow fell", 0.0, 1e-6, 0.0, 2.9957e-6, 0, 1_000_000)
@@ -294,19 +333,32 @@ def claim_in_words(text: str, p: float, mcse: float, lower: float, upper: float,
     text = text.rstrip(".")
     if n_draws == 0:
         return f'"{text}" has no probability: its ratio is 0/0 in every draw.'
-    middle = len(LIKELIHOODS) // 2
+    return f'"{text}" is {likelihood(lower, upper)} under these inputs: {probability(p, mcse, lower, upper, hits, n_draws)}.'
+
+
+def likelihood(lower: float, upper: float) -> str:
+    """Return the word for a probability between two bounds.
+
+    Where the bounds lie in different ranges the word is that of the range nearer to an even chance, which says less. Words as the IPCC
+    uses them (Mastrandrea et al. 2010).
+
+    >>> likelihood(0.95, 0.97), likelihood(0.6, 0.7)
+    ('very likely', 'about as likely as not')
+    """
     least, greatest = (next(i for i, (most, _) in enumerate(LIKELIHOODS) if bound <= most) for bound in (lower, upper))
+    return LIKELIHOODS[min(max(len(LIKELIHOODS) // 2, least), greatest)][1]
+
+
+def probability(p: float, mcse: float, lower: float, upper: float, hits: int, n_draws: int) -> str:
+    """Write a probability in digits that its error allows, by its bounds where few draws speak for it or against it."""
     if hits == 0:
-        how = f"in none of {n_draws:,} draws, probability below {_bound_in_percent(upper, up=True)} %"
-    elif hits == n_draws:
-        how = f"in all of {n_draws:,} draws, probability above {_bound_in_percent(lower, up=False)} %"
-    elif min(hits, n_draws - hits) < 50:
+        return f"in none of {n_draws:,} draws, probability below {_bound_in_percent(upper, up=True)} %"
+    if hits == n_draws:
+        return f"in all of {n_draws:,} draws, probability above {_bound_in_percent(lower, up=False)} %"
+    if min(hits, n_draws - hits) < 50:
         low, high = _bound_in_percent(lower, up=False), _bound_in_percent(upper, up=True)
-        how = f"in {hits:,} of {n_draws:,} draws, probability {low} to {high} %"
-    else:
-        how = f"probability {format_number(100.0 * p, 100.0 * mcse)} %"
-    word = LIKELIHOODS[min(max(middle, least), greatest)][1]
-    return f'"{text}" is {word} under these inputs: {how}.'
+        return f"in {hits:,} of {n_draws:,} draws, probability {low} to {high} %"
+    return f"probability {format_number(100.0 * p, 100.0 * mcse)} %"
 
 
 def _bound_in_percent(p: float, *, up: bool) -> str:
@@ -322,14 +374,11 @@ def _bound_in_percent(p: float, *, up: bool) -> str:
     return f"{percent.quantize(place, rounding=rounding):f}"
 
 
-def _conditioned(tree: xr.DataTree, prob: float, terminal: bool) -> list[str]:
-    """Return what the conditions say, the results before and after side by side and what they teach, or why they were refused."""
-    import textwrap
-
-    texts = [f"Conditions refused: {reason}." for reason in str(tree.attrs.get("condition_refused", "")).splitlines()]
-    said = [textwrap.fill(text, 100, subsequent_indent="  ", break_on_hyphens=False) for text in texts]
+def _conditioned(tree: xr.DataTree, prob: float, most: int) -> list[Part]:
+    """Return what the conditions say, the results before and after side by side, and what they teach."""
     if "conditioned" not in tree.children:
-        return said
+        return []
+    said: list[str] = []
     after: Any = tree["conditioned"]
     limits = {"soft_upper": "hardly above", "soft_lower": "hardly below"}
     document = tomllib.loads(str(tree.attrs["scenario"]))
@@ -351,19 +400,19 @@ def _conditioned(tree: xr.DataTree, prob: float, terminal: bool) -> list[str]:
     cut = float(after["contradicted_share"].max())
     said[-1] += f"\nDraws in which more was seized inland than was missed there, {_percent(cut)}, contradict themselves." * (cut > 0.0)
     said[-1] += f"\nUnder that, {int(tree.attrs['draws']):,} draws are worth {' to '.join(dict.fromkeys((worth[0], worth[-1])))}."
-    columns = [_cells(each, quantity, "all", prob) for quantity in ("flow_pure_kg", "interdiction_rate") for each in (tree, after)]
-    swept, interval = _sweeps(tree), f"{100 * prob:g} %\ninterval"
+    columns = [cells(each, quantity, "all", prob) for quantity in ("flow_pure_kg", "interdiction_rate") for each in (tree, after)]
+    swept, interval = sweeps_of(tree), f"{100 * prob:g} %\ninterval"
     headings = ("flow pure,\nkg, before", "after", "interdicted,\n%, before", "after")
     header = [*swept, "corridor", "period", *(text for heading in headings for text in (heading, interval))]
-    rows = [(*place, *(text for column in columns for text in column[row])) for row, place in enumerate(_places(tree))]
-    return [*said, _some_rows(header, rows, len(swept), terminal), _taught(tree, prob, terminal)]
+    rows = [(*place, *(text for column in columns for text in column[row])) for row, place in enumerate(places(tree))]
+    return [*said, *_some_rows(header, rows, len(swept), most), _taught(tree, prob)]
 
 
 def _bound(bound: object, quantity: str) -> str:
     return bound if isinstance(bound, str) else f"{bound:,.6g}{' kg' if quantity.endswith('_kg') else ''}"
 
 
-def _taught(tree: xr.DataTree, prob: float, terminal: bool) -> str:
+def _taught(tree: xr.DataTree, prob: float) -> Part:
     """Return a table of the inputs whose median moved most, by probability of their own laws; below 2 % it is not told from nothing."""
     import numpy as np
 
@@ -377,7 +426,7 @@ def _taught(tree: xr.DataTree, prob: float, terminal: bool) -> str:
     moved = [k for k in np.argsort(shift, kind="stable")[::-1] if shift[k] > 0.02][:8]
     if not moved:
         return "They teach next to nothing about the inputs: no median moved by more than 2 % of its own law."
-    names = _cases(tree, "conditioned/parameters", "parameter")
+    names = cases(tree, "conditioned/parameters", "parameter")
     before, after, errors = (
         credible_interval(group[name], prob=prob).to_numpy().reshape(-1, 2) for name in ("value_before", "value", "value_mcse")
     )
@@ -387,26 +436,26 @@ def _taught(tree: xr.DataTree, prob: float, terminal: bool) -> str:
         at_first = (f"{prior[k, middle]:.3g}", " to ".join(f"{bound:.3g}" for bound in before[k]))
         rows.append((*names[k], *at_first, format_number(value[k, middle], error[k, middle]), interval))
     interval = f"{100 * prob:g} %\ninterval"
-    header = (*_sweeps(tree), "what it teaches about", "before", interval, "after", interval)
-    return render(header, rows, numbers=range(len(_sweeps(tree)) + 1, len(header)), terminal=terminal)
+    header = (*sweeps_of(tree), "what it teaches about", "before", interval, "after", interval)
+    return Table(header=header, rows=rows, n_labels=len(sweeps_of(tree)) + 1)
 
 
 def table_of_forms(tree: xr.DataTree, quantity: str, prob: float, *, terminal: bool) -> str:
     """Return the medians and intervals of one quantity, by corridor, period and form."""
     variable = tree["quantiles"].to_dataset()[quantity]
     forms = [str(form) for form in variable["form"].to_series()]
-    columns = [_cells(tree, quantity, form, prob) for form in forms]
-    swept = _sweeps(tree)
+    columns = [cells(tree, quantity, form, prob) for form in forms]
+    swept = sweeps_of(tree)
     header = [*swept, "corridor", "period", *(text for form in forms for text in (form, f"{100 * prob:g} % interval"))]
-    rows = [(*place, *(text for column in columns for text in column[row])) for row, place in enumerate(_places(tree))]
+    rows = [(*place, *(text for column in columns for text in column[row])) for row, place in enumerate(places(tree))]
     unit = "%" if quantity in FRACTIONS else variable.attrs["units"]
     title = f"{quantity}: {variable.attrs['long_name']}" + (f", {unit}" if unit != "1" else "")
-    return "\n\n".join([title, _some_rows(header, rows, len(swept), terminal)])
+    return "\n\n".join([title, *(as_text(part, terminal) for part in _some_rows(header, rows, len(swept), MOST_ROWS))])
 
 
-def _caveats(tree: xr.DataTree) -> list[str]:
+def caveats(tree: xr.DataTree) -> list[Part]:
     """Return what a reader must know before believing the table, each as a paragraph: judgements, assumptions, cuts, what is missing."""
-    texts = []
+    texts: list[Part] = []
     blocks = tree["parameters"].to_dataset()[["name", "basis"]].to_dataframe()
     judged = dict.fromkeys(blocks["name"][blocks["basis"] == "elicited"])
     if judged:
@@ -437,7 +486,7 @@ def _caveats(tree: xr.DataTree) -> list[str]:
         if summed:  # a group that lacks all of its members in a period has no sum there
             lacks = "; ".join(f"{', '.join(members)} in {period}" for period, members in summed.items())
             texts.append(f"{group} is summed without {lacks}: there is no evidence {what}there.")
-    return [_paragraph(text) for text in texts]
+    return texts
 
 
 def _paragraph(text: str) -> str:
