@@ -337,6 +337,65 @@ def show(result: Path, quantity: str | None, prob: float) -> None:
     )
 
 
+def _make_page(
+    result: Path, output: Path | None, suffixes: Sequence[str], make: Callable[[xr.DataTree, Path], tuple[bytes, list[str]]]
+) -> None:
+    """Make one file of a result: where it was told to, or under the scenario's name in this folder, where nothing is replaced unasked."""
+    from . import plots, results
+
+    try:
+        if output is not None:
+            plots.check_target(output, suffixes)  # before the work
+        tree = results.open_result(result)
+        target = output or Path(Path(str(tree.attrs["name"])).name + suffixes[0])
+        plots.check_target(target, suffixes)
+    except plots.TargetError as error:
+        raise click.BadParameter(str(error), param_hint="--output") from error
+    if output is None and os.path.lexists(target):
+        raise click.BadParameter(f"{target} is there already; name it, to replace it, or another file.", param_hint="--output")
+    content, notes = make(tree, target)
+    for note in notes:
+        _tell(note)
+    plots.write(target, content)
+    click.echo(str(target))
+
+
+@main.command()
+@click.argument("result", type=click.Path(path_type=Path))
+@click.option(
+    "--output", "-o", metavar="FILE", type=click.Path(path_type=Path), help="PNG, SVG or PDF; the scenario's name and .png if omitted."
+)
+def plot(result: Path, output: Path | None) -> None:
+    """Draw a result on one page.
+
+    RESULT is a result folder. Drawn are flows and what was seized with their intervals, the interdiction rate, contrasts and claims.
+    Needs the extra plot: pip install 'borderflow-sim[plot]'.
+    """
+    from . import plots
+
+    _make_page(result, output, plots.SUFFIXES, lambda tree, target: plots.encoded(tree, target.suffix.lower().removeprefix(".")))
+
+
+@main.command()
+@click.argument("result", type=click.Path(path_type=Path))
+@click.option(
+    "--output", "-o", metavar="FILE", type=click.Path(path_type=Path), help="HTML file; the scenario's name and .html if omitted."
+)
+def report(result: Path, output: Path | None) -> None:
+    """Write a result as one HTML file.
+
+    RESULT is a result folder. The answer in sentences, every number with its interval and error, the inputs with their sources, and where
+    it comes from; the file needs no network. With the extra plot it holds the picture that sim plot draws.
+    """
+    from . import report
+
+    def make(tree: xr.DataTree, target: Path) -> tuple[bytes, list[str]]:
+        page, notes = report.page(tree)
+        return page.encode("utf-8"), notes
+
+    _make_page(result, output, report.SUFFIXES, make)
+
+
 @main.command(name="list")
 @click.argument("folder", metavar="[DIR]", default="results", type=click.Path(path_type=Path))
 def list_(folder: Path) -> None:

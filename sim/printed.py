@@ -106,17 +106,19 @@ Part = Table | str  # of a section: a table or a paragraph; a paragraph may have
 
 def cells(tree: xr.DataTree, quantity: str, form: str, prob: float) -> list[tuple[str, str]]:
     """Return (median, interval) as text for every case, corridor and period, in their order; fractions in percent."""
+    chosen, errors = (tree[group].to_dataset()[quantity].sel(form=form) for group in ("quantiles", "mcse"))
+    return intervals(chosen, errors, prob, 100.0 if quantity in FRACTIONS else 1.0)
+
+
+def intervals(quantiles: xr.DataArray, errors: xr.DataArray, prob: float, scale: float = 1.0) -> list[tuple[str, str]]:
+    """Return (median, interval) as text along the dimensions before `quantile`, in their order; `errors` are the MCSE of the quantiles."""
     from .results import credible_interval
 
-    scale = 100.0 if quantity in FRACTIONS else 1.0
-    middle, bounds = [], []
-    for group in ("quantiles", "mcse"):
-        chosen = tree[group].to_dataset()[quantity].sel(form=form)
-        middle.append(scale * chosen.sel(quantile=0.5).to_numpy().ravel())
-        bounds.append(scale * credible_interval(chosen, prob=prob).to_numpy().reshape(-1, 2))
+    middle = [scale * each.sel(quantile=0.5).to_numpy().ravel() for each in (quantiles, errors)]
+    bounds = [scale * credible_interval(each, prob=prob).to_numpy().reshape(-1, 2) for each in (quantiles, errors)]
     texts = []
-    for median, error, interval, errors in zip(*middle, *bounds, strict=True):
-        lower, upper = (format_number(*pair) for pair in zip(interval, errors, strict=True))
+    for median, error, interval, mcse in zip(*middle, *bounds, strict=True):
+        lower, upper = (format_number(*pair) for pair in zip(interval, mcse, strict=True))
         texts.append((format_number(median, error), ABSENT if lower == upper == ABSENT else f"{lower} to {upper}"))
     return texts
 
@@ -199,7 +201,7 @@ def sections(tree: xr.DataTree, prob: float, most: int) -> dict[str, list[Part]]
         "precursors": _potentials(tree, prob, most),
         "contrasts": _contrasts(tree, prob, most),
         "growth": _growth(tree, prob, most),
-        "claims": _claims(tree, most),
+        "claims": claims(tree, most),
         "refused": [f"Conditions refused: {reason}." for reason in str(tree.attrs.get("condition_refused", "")).splitlines()],
         "conditions": _conditioned(tree, prob, most),
         "sensitivity": _hanging(tree, most),
@@ -239,21 +241,17 @@ def cases(tree: xr.DataTree, group: str, ids: str) -> list[tuple[str, ...]]:
 
 def _contrasts(tree: xr.DataTree, prob: float, most: int) -> list[Part]:
     """Return the table of contrasts, where there are any: median and interval of each ratio, and of its tipping factor the median."""
-    from .results import credible_interval
-
     if "contrasts" not in tree.children:
         return []
     group = tree["contrasts"].to_dataset()
     ratio, error = group["ratio"], group["ratio_mcse"]
-    bounds = (credible_interval(each, prob=prob).to_numpy().reshape(-1, 2) for each in (ratio, error))
+    texts = intervals(ratio, error, prob)
     medians = (each.sel(quantile=0.5).to_numpy().ravel() for each in (ratio, error, group["tipping_factor"]))
     rows = []
-    for place, interval, errors, median, mcse, tipping in zip(cases(tree, "contrasts", "contrast"), *bounds, *medians, strict=True):
-        lower, upper = (format_number(*pair) for pair in zip(interval, errors, strict=True))
-        shown = ABSENT if lower == upper == ABSENT else f"{lower} to {upper}"
+    for place, text, median, mcse, tipping in zip(cases(tree, "contrasts", "contrast"), texts, *medians, strict=True):
         relative = mcse / median if 0.0 < median < math.inf else 0.0
         level = format_number(tipping, tipping * relative if math.isfinite(tipping) else 0.0)
-        rows.append((*place, format_number(median, mcse), shown, level))
+        rows.append((*place, *text, level))
     header = (*sweeps_of(tree), "contrast", "ratio", f"{100 * prob:g} %\ninterval", "tipping\nfactor")
     n_sweeps = len(sweeps_of(tree))
     order = [str(name) for name in group["contrast"].to_series()]
@@ -273,7 +271,7 @@ def _growth(tree: xr.DataTree, prob: float, most: int) -> list[Part]:
     return [*said, *more]
 
 
-def _claims(tree: xr.DataTree, most: int) -> list[Part]:
+def claims(tree: xr.DataTree, most: int) -> list[Part]:
     """Return a sentence for each claim, each as a paragraph: id, case, what is claimed, and how probable it is, in words and in digits."""
     if "claims" not in tree.children:
         return []
@@ -352,19 +350,26 @@ def likelihood(lower: float, upper: float) -> str:
 def probability(p: float, mcse: float, lower: float, upper: float, hits: int, n_draws: int) -> str:
     """Write a probability in digits that its error allows, by its bounds where few draws speak for it or against it."""
     if hits == 0:
-        return f"in none of {n_draws:,} draws, probability below {_bound_in_percent(upper, up=True)} %"
+        return f"in none of {n_draws:,} draws, probability below {bound_in_percent(upper, up=True)} %"
     if hits == n_draws:
-        return f"in all of {n_draws:,} draws, probability above {_bound_in_percent(lower, up=False)} %"
+        return f"in all of {n_draws:,} draws, probability above {bound_in_percent(lower, up=False)} %"
     if min(hits, n_draws - hits) < 50:
-        low, high = _bound_in_percent(lower, up=False), _bound_in_percent(upper, up=True)
+        low, high = bound_in_percent(lower, up=False), bound_in_percent(upper, up=True)
         return f"in {hits:,} of {n_draws:,} draws, probability {low} to {high} %"
     return f"probability {format_number(100.0 * p, 100.0 * mcse)} %"
 
 
-def _bound_in_percent(p: float, *, up: bool) -> str:
+def weighted_probability(p: float, mcse: float, lower: float, upper: float) -> str:
+    """Write a probability under conditions, where draws have weights and are not counted."""
+    if min(p, 1.0 - p) > 3.0 * mcse > 0.0:
+        return f"probability {format_number(100.0 * p, 100.0 * mcse)} %"
+    return f"probability {bound_in_percent(lower, up=False)} to {bound_in_percent(upper, up=True)} %"
+
+
+def bound_in_percent(p: float, *, up: bool) -> str:
     """Write a bound to two digits of its distance from the nearer end, rounded away from what it bounds.
 
-    >>> _bound_in_percent(2.9957e-6, up=True), _bound_in_percent(1 - 2.9957e-6, up=False)
+    >>> bound_in_percent(2.9957e-6, up=True), bound_in_percent(1 - 2.9957e-6, up=False)
     ('0.00030', '99.99970')
     """
     percent = Decimal(repr(p)) * 100
