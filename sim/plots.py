@@ -92,19 +92,23 @@ class _Case:
     group: str  # "" or "conditioned/"
 
 
-def _series(tree: xr.DataTree) -> list[_Case]:
-    """Return all cases of the sweeps, and where there are conditions each before and after them."""
+def _series(tree: xr.DataTree) -> tuple[list[_Case], list[str]]:
+    """Return cases of the sweeps, at most MOST_CASES, where there are conditions each before and after them; and a word on the others."""
     swept = printed.sweeps_of(tree)
     coords = tree["quantiles"].coords
     shape = [coords[dimension].size for dimension in swept]
-    both = [("", "before the conditions"), ("conditioned/", "given the conditions")]
+    both = [("", "before the conditions"), ("conditioned/", "given the conditions")] if "conditioned" in tree.children else [("", "")]
+    n = math.prod(shape)
+    chosen = _spread(n, MOST_CASES // len(both))
     found = []
-    for number in range(math.prod(shape)):
+    for number in chosen:
         place = zip(swept, np.unravel_index(number, shape) if shape else (), strict=True)
         name = ", ".join(f"{sweep} = {printed.label_of(coords[sweep].values.tolist()[i])}" for sweep, i in place)
-        for group, text in both if "conditioned" in tree.children else [("", "")]:
+        for group, text in both:
             found.append(_Case(label=", ".join(filter(None, (name, text))), number=number, group=group))
-    return found
+    return found, [f"Drawn are {len(chosen)} of {n:,} cases, evenly spread; sim show and sim report tell the others."] if len(
+        chosen
+    ) < n else []
 
 
 def _spread(n: int, most: int) -> list[int]:
@@ -127,8 +131,8 @@ def _fitting(what: str, build: Callable[[list[int]], list[_Line]], cases: Sequen
             break
     notes = []
     if len(chosen) < len(cases) and any(line.case is not None for line in lines):
-        which = f"{len(chosen)} of {len(cases)} cases" if len(chosen) > 1 else f"one case ({cases[chosen[0]].label})"
-        notes.append(f"{what}: {which}, for want of room; the others are in the tables of sim show and sim report.")
+        which = f"{len(chosen)} cases" if len(chosen) > 1 else f"one case, {cases[chosen[0]].label}"
+        notes.append(f"{what}: {which}, for want of room; sim show and sim report tell the others.")
     if len(lines) > most:
         notes.append(f"{what}: the first {most} of {len(lines):,} lines.")
     return lines[:most], notes
@@ -338,10 +342,10 @@ def _probabilities(tree: xr.DataTree, case: _Case) -> Iterator[tuple[list[float]
 
 def _blocks(tree: xr.DataTree) -> tuple[list[_Block], list[_Case], list[str]]:
     """Return all that is on the page, from the top, with all cases and sentences on what is left out."""
-    cases = _series(tree)
+    cases, notes = _series(tree)
     others = [*_potentials(tree, cases), *_contrasts(tree, cases), *_claims(tree, cases)]
     blocks = [_flows(tree, cases, MOST_LINES - sum(len(block.lines) for block in others)), *others]
-    return [block for block in blocks if block.lines], cases, [note for block in blocks for note in block.notes]
+    return [block for block in blocks if block.lines], cases, notes + [note for block in blocks for note in block.notes]
 
 
 def check(tree: xr.DataTree) -> None:

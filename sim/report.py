@@ -287,7 +287,8 @@ def _inputs(tree: xr.DataTree) -> list[Markup]:
             covers = "; ".join(f"{key} {', '.join(block[key])}" for key in ("corridor", "period", "form") if key in block) or "everywhere"
             about = (units[ids[k]], covers + varies, str(block["basis"]), str(block.get("grade", "")), str(block["source"]))
             what = (*labels[number * len(ids)][:-1], str(block["id"]))
-            rows.append((*what, median, f"{low} to {high}", *about, str(block.get("note", ""))))
+            interval = printed.ABSENT if low == high == printed.ABSENT else f"{low} to {high}"  # a case that does without this input
+            rows.append((*what, median, interval, *about, str(block.get("note", ""))))
     rows = printed.alike(rows, len(swept)) if rows else []
     header = (*swept, "input", "median", "90 % interval", "unit", "covers", "basis", "grade", "source", "note")
     return [_table("Inputs, by their own laws", header, rows[:MOST_ROWS], len(swept) + 1, numbers=False), *_more(rows, MOST_ROWS)]
@@ -343,6 +344,7 @@ def _diagnostics(tree: xr.DataTree) -> list[Markup]:
 
 _HOW_TO_READ = (
     "Flow is what was seized and what was missed together, in every draw. Pure is the drug itself in it; gross is the mixture as weighed.",
+    "A number by itself is a median: if the inputs' laws are right, the truth is as likely above as below.",
     "A 90 % credible interval holds the truth with probability 0.9 if the inputs' laws are right, and misses it as often on each side.",
     "A number carries no more digits than its Monte Carlo standard error allows: another seed would move its last digit by one or two.",
     "The interdiction rate is seized pure mass over flow of pure mass. It is not the chance that a load is detected, which is an input.",
