@@ -498,7 +498,7 @@ def _style() -> Iterator[None]:
     except ImportError as error:
         problem = Problem(
             came=f"a picture needs matplotlib, which cannot be imported ({error})",
-            advice="python -m pip install 'borderflow-sim[plot]'",
+            advice="Install it: python -m pip install 'borderflow-sim[plot]'",
         )
         raise SimError([problem]) from error
     with matplotlib.rc_context():
@@ -753,11 +753,11 @@ def _foot(tree: xr.DataTree, notes: Sequence[str], chars: int) -> list[str]:
     whole = (
         f"Run {about['run_id']} of {about['name']}: {int(about['draws']):,} draws{' in each case' if 'cases' in about else ''}, seed "
         f"{int(about['seed'])}, {about['creation_library']} {about['creation_library_version']}. A 90 % credible interval holds the "
-        f"truth with probability 0.9 if the laws of the inputs are right. Where no mark is, there is no evidence."
+        f"truth with probability 0.9 if the laws of the inputs are right. A line without a mark has no evidence."
     )
     said = [whole, *notes, *(str(text) for text in printed.caveats(tree))]
     if "condition_refused" in about:
-        said.insert(1, "Conditions were refused; the report says why.")
+        said.insert(1, "Conditions were refused, where that is written; sim report says why.")
     lines: list[str] = []
     for number, text in enumerate(said):
         folded = textwrap.wrap(text, chars)

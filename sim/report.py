@@ -405,7 +405,7 @@ def _picture(tree: xr.DataTree) -> tuple[list[Markup], list[str]]:
     try:
         drawn, notes = plots.encoded(tree, "png")
     except SimError as error:
-        said = f"The report has no picture: {error.problems[0].came}. {error.problems[0].advice}"
+        said = f"The report has no picture: {error.problems[0].came}. {error.problems[0].advice}."
         return [tag("p", said)], [said]
     source = f"data:image/png;base64,{base64.b64encode(drawn).decode('ascii')}"
     image = tag("img", src=source, alt=plots.alt_text(tree))
