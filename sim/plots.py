@@ -589,7 +589,7 @@ def _drawn(tree: xr.DataTree) -> Figure:
     longest = measure([line.texts[0] for each in placed if each not in two for line in each.block.lines], 7.5)
     width = max(second + _NARROW + 0.1 + spaced[1] + 0.2, panel + _WIDE + 0.1 + longest + 0.2)
     chars = int(width / 0.058)
-    title = textwrap.wrap(str(tree.attrs["title"]), int(width / 0.105))[:5]
+    title = textwrap.wrap(str(tree.attrs["title"]), int(width / 0.105), max_lines=5, placeholder=" …")
     foot = _foot(tree, notes, chars)
     shown = {line.case for block in blocks for line in block.lines}
     legend = [(case.label, _case_colour(i, cases)) for i, case in enumerate(cases) if i in shown and len(cases) > 1]
