@@ -264,15 +264,15 @@ def _names(tree: xr.DataTree, group: str, ids: str) -> list[str]:
 
 
 def _of_answers(
-    name: str, headings: Sequence[str], abouts: Sequence[str], values: np.ndarray, texts: np.ndarray, chosen: Sequence[int]
+    name: str, headings: np.ndarray, abouts: Sequence[str], values: np.ndarray, texts: np.ndarray, chosen: Sequence[int]
 ) -> list[_Line]:
-    """Return the lines of contrasts or claims; values (cases, answers, 5), texts (cases, answers)."""
+    """Return the lines of contrasts or claims; headings and texts (cases, answers), values (cases, answers, 5)."""
     lines = []
-    for k, (heading, about) in enumerate(zip(headings, abouts, strict=True)):
-        same = len({str(texts[i, k]) for i in chosen}) == 1
+    for k, about in enumerate(abouts):
+        same = len({(str(headings[i, k]), str(texts[i, k])) for i in chosen}) == 1
         for i in chosen[:1] if same else chosen:
             case = None if same and len(chosen) > 1 else i
-            lines.append(_Line(heading=heading, about=about, case=case, values={name: values[i, k]}, texts=[str(texts[i, k])]))
+            lines.append(_Line(heading=str(headings[i, k]), about=about, case=case, values={name: values[i, k]}, texts=[str(texts[i, k])]))
     return lines
 
 
@@ -288,13 +288,23 @@ def _contrasts(tree: xr.DataTree, cases: Sequence[_Case]) -> list[_Block]:
         texts = [_told(*text, absent) for text in printed.intervals(dataset["ratio"], dataset["ratio_mcse"], PROB)]
         told[group] = np.array(texts, dtype=object).reshape(of[group].shape[:2])
     names = _names(tree, "contrasts", "contrast")
-    sides = {block["id"]: in_words(block) for block in tomllib.loads(str(tree.attrs["scenario"])).get("contrast", [])}
+    of_what = sides(tree)
     values, written = (np.stack([each[case.group][case.number] for case in cases]) for each in (of, told))
-    abouts = [sides.get(name, "") for name in names]
-    build = partial(_of_answers, "ratio", names, abouts, values, written)
+    abouts = [of_what.get(name, "") for name in names]
+    build = partial(_of_answers, "ratio", np.tile(np.array(names, dtype=object), (len(cases), 1)), abouts, values, written)
     lines, notes = _fitting("Contrasts", build, cases, MOST_ANSWERS)
     panel = _Panel(names=["ratio"], unit="ratio", mark=1.0)
     return [_Block(title="Contrasts: the ratio of two results, in every draw", panels=[panel], lines=lines, notes=notes)]
+
+
+def sides(tree: xr.DataTree) -> dict[str, str]:
+    """Say of each contrast that the scenario writes out what is divided by what, where no sweep changes that."""
+    document = tomllib.loads(str(tree.attrs["scenario"]))
+    said = {str(block["id"]): in_words(block) for block in document.get("contrast", [])}
+    for name in said:
+        swept = [sweep["dim"] for sweep in document.get("sweep", []) if str(sweep["path"]).startswith(f"contrast.{name}.")]
+        said[name] = f"as {' and '.join(swept)} says" if swept else said[name]
+    return said
 
 
 def in_words(contrast: Mapping[str, Any]) -> str:
@@ -315,7 +325,8 @@ def _claims(tree: xr.DataTree, cases: Sequence[_Case]) -> list[_Block]:
     if "claims" not in tree.children:
         return []
     names = _names(tree, "claims", "claim")
-    texts = [str(text) for text in tree["claims"].to_dataset()["text"].to_series()]
+    every = np.array(printed.claimed(tree), dtype=object).reshape(-1, len(names))
+    texts = np.stack([every[case.number] for case in cases])
     values = np.full((len(cases), len(names), len(_AT)), np.nan)
     written = np.empty((len(cases), len(names)), dtype=object)
     for i, case in enumerate(cases):
@@ -776,13 +787,16 @@ class TargetError(ResultError):
 
 
 def check_target(path: Path, suffixes: Sequence[str]) -> None:
-    """Raise TargetError where a picture or a report may not go: another kind of file, or into the folder of a result."""
+    """Raise TargetError where a picture or a report may not go: another kind of file, a result's folder, or none."""
     if path.suffix.lower() not in suffixes:
         came = f"the name ends in {path.suffix!r}" if path.suffix else "the name has no ending"
         raise TargetError([Problem(file=str(path), came=came, allowed=f"it must end in {', '.join(suffixes)}")])
     if any((parent / MANIFEST_FILE).exists() and (parent / RESULT_FILE).exists() for parent in path.absolute().resolve().parents):
         came, allowed = "this is inside the folder of a result", "a finished folder stays as it is"
         raise TargetError([Problem(file=str(path), came=came, allowed=allowed, advice="Name a file elsewhere")])
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        came = "this is a folder" if path.is_dir() else "its folder does not exist"
+        raise TargetError([Problem(file=str(path), came=came, advice="Name another file")])
 
 
 def encoded(tree: xr.DataTree, kind: str) -> tuple[bytes, list[str]]:
@@ -807,16 +821,11 @@ def write(path: Path, content: bytes) -> None:
     Raises ResultError where it cannot be written, or what stands there is no file.
     """
     target = Path(os.path.realpath(path))
-    came = allowed = ""
-    if target.exists() and not target.is_file():
-        came, allowed = "this is there and is not a file", ""
-    elif not target.parent.is_dir():
-        came, allowed = "it cannot be written: there is no such folder", ""
-    else:
-        try:
-            write_whole(target.parent, target.name, content)
-        except OSError as error:
-            came, allowed = f"it cannot be written: {error.strerror or error}", "nothing was left behind"
-    if came:
+    try:
+        if target.exists() and not target.is_file():
+            raise OSError("it is there and is not a file")
+        write_whole(target.parent, target.name, content)
+    except OSError as error:
+        came, allowed = f"it cannot be written: {error.strerror or error}", "nothing was left behind"
         advice = "Name another file, or check the folder, its permissions and its free space"
-        raise ResultError([Problem(file=str(path), came=came, allowed=allowed, advice=advice)])
+        raise ResultError([Problem(file=str(path), came=came, allowed=allowed, advice=advice)]) from error

@@ -278,10 +278,9 @@ def claims(tree: xr.DataTree, most: int) -> list[Part]:
     group = tree["claims"].to_dataset()
     names = ("probability", "probability_mcse", "lower_bound", "upper_bound", "hits", "n_draws")
     numbers = [group[name].to_numpy().ravel().tolist() for name in names]
-    texts = group["text"].broadcast_like(group["probability"]).transpose(*group["probability"].dims).to_numpy().ravel()
     rows = [
-        (*labels, name, claim_in_words(str(text), *given))
-        for (*labels, name), text, *given in zip(cases(tree, "claims", "claim"), texts, *numbers, strict=True)
+        (*labels, name, claim_in_words(text, *given))
+        for (*labels, name), text, *given in zip(cases(tree, "claims", "claim"), claimed(tree), *numbers, strict=True)
     ]
     sentences: list[Part] = []
     order = [str(name) for name in group["claim"].to_series()]
@@ -291,6 +290,13 @@ def claims(tree: xr.DataTree, most: int) -> list[Part]:
     if len(sentences) > most:
         sentences[most:] = [f"The first {most} of {len(sentences):,} claims; the others are in the result."]
     return sentences
+
+
+def claimed(tree: xr.DataTree) -> list[str]:
+    """Return what is claimed, in the order of `cases`."""
+    group = tree["claims"].to_dataset()
+    texts = group["text"].broadcast_like(group["probability"]).transpose(*group["probability"].dims)
+    return [str(text) for text in texts.to_numpy().ravel()]
 
 
 def _hanging(tree: xr.DataTree, most: int) -> list[Part]:

@@ -135,14 +135,13 @@ def _of_claims(tree: xr.DataTree) -> list[str]:
     if "claims" not in tree.children:
         return []
     group = tree["conditioned/claims"].to_dataset()
-    claims = tree["claims"].to_dataset()
-    texts = dict(zip(map(str, claims["claim"].to_series()), map(str, claims["text"].to_series()), strict=True))
     columns = [group[name].to_numpy().ravel().tolist() for name in ("probability", "probability_mcse", "lower_bound", "upper_bound")]
     rows = []
-    for (*labels, name), p, mcse, lower, upper in zip(printed.cases(tree, "conditioned/claims", "claim"), *columns, strict=True):
+    places = printed.cases(tree, "conditioned/claims", "claim")
+    for (*labels, name), text, p, mcse, lower, upper in zip(places, printed.claimed(tree), *columns, strict=True):
         if p == p:
             how = f"{printed.likelihood(lower, upper)}: {printed.weighted_probability(p, mcse, lower, upper)}"
-            rows.append((*labels, f'{name}: "{texts[name].rstrip(".")}" is {how}.'))
+            rows.append((*labels, f'{name}: "{text.rstrip(".")}" is {how}.'))
         else:
             rows.append((*labels, f"{name}: no answer."))
     return _in_cases(tree, rows, "claims", "conditioned/")
@@ -152,7 +151,7 @@ def _of_contrasts(tree: xr.DataTree, group: str) -> list[str]:
     if "contrasts" not in tree.children:
         return []
     found = tree[f"{group}contrasts"].to_dataset()
-    sides = {block["id"]: plots.in_words(block) for block in tomllib.loads(str(tree.attrs["scenario"])).get("contrast", [])}
+    sides = plots.sides(tree)
     errors = found["ratio_mcse"].sel(quantile=0.5).to_numpy().ravel().tolist()
     texts = printed.intervals(found["ratio"], found["ratio_mcse"], plots.PROB)
     rows = []

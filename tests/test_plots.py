@@ -216,3 +216,10 @@ def test_what_a_user_set_is_left_alone(plain: Any) -> None:
 def test_signs_that_the_font_lacks_are_said() -> None:
     _, notes = plots.encoded(small(question="多少?", run={"draws": 256}), "png")
     assert notes == ["The font of the picture lacks some signs of the labels; they stand as boxes."]
+
+
+def test_what_a_sweep_changes_about_a_contrast_is_not_said_of_the_first_case() -> None:
+    swept = {"dim": "where", "path": "contrast.year.numerator.corridor", "values": ["both", "small"]}
+    tree = small(sweep=[swept], run={"draws": 256})
+    assert plots.sides(tree) == {"year": "as where says", "nothing": "flow_pure_kg FY2024: both / zero"}
+    assert "as where says" in texts(plots.figure(tree))

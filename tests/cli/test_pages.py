@@ -105,9 +105,9 @@ def test_no_result_or_a_damaged_one(command: str, tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_written(command: str, suffix: str, begins: bytes, result: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path(f"folder{suffix}").mkdir()
     Path(f"kept{suffix}").write_text("mine")
-    for target, said in ((f"folder{suffix}", "is not a file"), (f"none/x{suffix}", "there is no such folder")):
+    for target, said in ((f"folder{suffix}", "this is a folder"), (f"none/x{suffix}", "its folder does not exist")):
         done = sim(command, result, "-o", target)
-        assert (done.exit_code, done.stdout) == (1, "")
+        assert (done.exit_code, done.stdout) == (2, "")
         assert said in done.stderr
 
     def full(*_: Any) -> None:
