@@ -341,12 +341,12 @@ def _make_page(
     result: Path, output: Path | None, suffixes: Sequence[str], make: Callable[[xr.DataTree, Path], tuple[bytes, list[str]]]
 ) -> None:
     """Make one file of a result: where it was told to, or under the scenario's name in this folder, where nothing is replaced unasked."""
-    from . import plots, results
+    from . import plots, saved
 
     try:
         if output is not None:
             plots.check_target(output, suffixes)  # before the work
-        tree = results.open_result(result)
+        tree = saved.open_result(result)
         target = output or Path(Path(str(tree.attrs["name"])).name + suffixes[0])
         plots.check_target(target, suffixes)
     except plots.TargetError as error:

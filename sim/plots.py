@@ -20,7 +20,7 @@ import numpy as np
 from . import printed
 from .errors import Problem, ResultError, SimError
 from .partials import write_whole
-from .results import MANIFEST_FILE, RESULT_FILE
+from .saved import MANIFEST_FILE, RESULT_FILE
 
 if TYPE_CHECKING:
     import xarray as xr

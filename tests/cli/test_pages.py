@@ -13,7 +13,7 @@ from pages import small
 
 from sim import partials, plots
 from sim.cli import main
-from sim.results import open_result, save_result
+from sim.saved import open_result, save_result
 
 PAGES = [("plot", ".png", b"\x89PNG"), ("report", ".html", b"<!DOCTYPE html>")]
 DRAWS = {"draws": 256}
