@@ -19,6 +19,7 @@ import sim
 from sim import conditions, finished, printed, results, runner, simulation
 from sim.model import compile_model
 from sim.scenario import json_schema, to_toml
+from sim.tree import numbers_digest
 
 DRAWS = 32_768
 PURITY = {"kind": "beta", "mean": 0.1, "sd": 0.03}
@@ -245,7 +246,7 @@ def test_a_finished_case_is_kept_with_its_conditions(whole: Any) -> None:
 
 def test_the_file_opens_with_the_same_numbers(whole: Any, tmp_path: Path) -> None:
     tree = sim.open_result(sim.save_result(whole, tmp_path))
-    assert results.numbers_digest(tree) == whole.attrs["numbers_digest"]
+    assert numbers_digest(tree) == whole.attrs["numbers_digest"]
     after = tree["conditioned/quantiles"]["flow_pure_kg"].sel(corridor="both", period=PERIOD, form="all", quantile=0.5)
     assert float(after) == float(
         whole["conditioned/quantiles"]["flow_pure_kg"].sel(corridor="both", period=PERIOD, form="all", quantile=0.5)
@@ -319,7 +320,7 @@ def test_a_sweep_of_the_bound_is_its_cases_and_a_refused_one_is_nan(tmp_path: Pa
                 np.testing.assert_array_equal(mine.sel(bound=label) if "bound" in mine.dims else mine, variable, err_msg=f"{group} {name}")
         assert float(tree["conditioned"]["ess"].sel(bound=label)) == float(alone["conditioned"]["ess"])
     assert np.isnan(tree["conditioned/quantiles"]["flow_pure_kg"].sel(bound="1 g")).all()
-    assert results.numbers_digest(sim.open_result(sim.save_result(tree, tmp_path))) == tree.attrs["numbers_digest"]
+    assert numbers_digest(sim.open_result(sim.save_result(tree, tmp_path))) == tree.attrs["numbers_digest"]
     log_sd = [{"dim": "soft", "path": "condition.bound.log_sd", "values": [0.1, 0.5]}]
     ess = sim.run(asked(condition("30 kg"), sweep=log_sd, run={"draws": 8192}), threads=2)["conditioned"]["ess"]
     assert float(ess[0]) < float(ess[1])
