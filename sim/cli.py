@@ -341,22 +341,19 @@ def _make_page(
     result: Path, output: Path | None, suffixes: Sequence[str], make: Callable[[xr.DataTree, Path], tuple[bytes, list[str]]]
 ) -> None:
     """Make one file of a result: where it was told to, or under the scenario's name in this folder, where nothing is replaced unasked."""
-    from . import plots, saved
+    from . import files, saved
 
-    try:
-        if output is not None:
-            plots.check_target(output, suffixes)  # before the work
-        tree = saved.open_result(result)
-        target = output or Path(Path(str(tree.attrs["name"])).name + suffixes[0])
-        plots.check_target(target, suffixes)
-    except plots.TargetError as error:
-        raise click.BadParameter(str(error), param_hint="--output") from error
+    if output is not None:
+        _check_output(output, [], suffixes)  # before the work
+    tree = saved.open_result(result)
+    target = output or Path(Path(str(tree.attrs["name"])).name + suffixes[0])
+    _check_output(target, [], suffixes)
     if output is None and os.path.lexists(target):
         raise click.BadParameter(f"{target} is there already; name it, to replace it, or another file.", param_hint="--output")
     content, notes = make(tree, target)
     for note in notes:
         _tell(note)
-    plots.write(target, content)
+    files.write(target, content)
     click.echo(str(target))
 
 
@@ -440,8 +437,7 @@ def import_cbp(files: tuple[Path, ...], output: Path, drug: str, cells: bool) ->
     """
     from . import cbp, evidence
 
-    if output.exists() and any(file.exists() and output.samefile(file) for file in files):
-        raise click.BadParameter("it is one of the files to read; name another.", param_hint="--output")
+    _check_output(output, files)
     table = cbp.import_cbp(files, drug=drug, cells=cells)
     evidence.write_evidence(table, output)
     for report in table.attrs["reports"]:
@@ -492,12 +488,14 @@ def tipping(
     """
     import sim
 
+    from . import files
+
     values = {path: numbers for path, numbers in over.items() if numbers is not None}
-    _check_output(output, scenario)
+    _check_output(output, [scenario])
     [checked] = _load_all((scenario,), overrides).values()
     with _telling_of_compiling(False):
         found = sim.tipping(checked, claim, list(over), values=values, points=points, draws=draws, threads=threads)
-    _write_netcdf(found, output)
+    files.write(output, found.to_netcdf(engine="h5netcdf"))
     first = found["tipping_value"].dims[0]
     pairs = [zip(*rows, strict=True) for rows in zip(found["tipping_value"].values, found["tipping_value_mcse"].values, strict=True)]
     rows = [
@@ -524,26 +522,14 @@ def tipping(
     click.echo(str(output))
 
 
-def _check_output(output: Path, source: Path) -> None:
-    """Refuse a file that cannot be written, or that is read, before what goes there is computed."""
-    if output.exists() and source.exists() and output.samefile(source):
-        raise click.BadParameter("it is the file to read; name another.", param_hint="--output")
-    if output.is_dir() or not output.absolute().parent.is_dir():
-        came = "is a folder" if output.is_dir() else "is in a folder that does not exist"
-        raise click.BadParameter(f"{output} {came}.", param_hint="--output")
+def _check_output(output: Path, sources: Sequence[Path], suffixes: Sequence[str] = (), option: str = "--output") -> None:
+    """Refuse a file that cannot be written before what goes there is computed."""
+    from . import files
 
-
-def _write_netcdf(found: xr.Dataset, output: Path) -> None:
-    """Write a dataset, whole or not at all."""
-    partial = output.with_name(f".{output.name}.{os.getpid()}.part")
     try:
-        found.to_netcdf(partial, engine="h5netcdf")
-        os.replace(partial, output)
-    except OSError as error:  # HDF5's own message names the hidden file
-        raise ResultError([Problem(came=f"{output} cannot be written", advice="give another file by --output")]) from error
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink()
+        files.check_target(output, sources, suffixes)
+    except files.TargetError as error:
+        raise click.BadParameter(str(error), param_hint=option) from error
 
 
 def _parse_groups(context: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> dict[str, list[str]]:
@@ -624,11 +610,11 @@ def fit_loads(
 
     EVIDENCE is an evidence table with rows of n_events = 1, as sim import-cbp --cells writes them. Prints [[parameter]] blocks.
     """
-    from . import load_sizes
+    from . import files, load_sizes
 
-    targets = [target for target in (output, picture) if target]
-    if any(target.exists() and file.exists() and target.samefile(file) for target in targets for file in evidence):
-        raise click.BadParameter("it is one of the files to read; name another.", param_hint="--output or --plot")
+    for target, option in ((output, "--output"), (picture, "--plot")):
+        if target is not None:
+            _check_output(target, evidence, option=option)
     data = load_sizes.fit_load_sizes(
         evidence or None, groups=groups, summaries=summaries, truncation=truncation, rounding=rounding, pool=not no_pool
     )
@@ -641,7 +627,7 @@ def fit_loads(
     command = shlex.join(["sim", *sys.argv[1:]]) if sys.argv[1:2] == ["fit-loads"] else "sim fit-loads"
     text = load_sizes.as_toml(data, median=median, command=command)
     if output:
-        output.write_text(text, encoding="utf-8")
+        files.write(output, text.encode("utf-8"))
     click.echo(str(output) if output else text, nl=output is not None)
 
 

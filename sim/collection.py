@@ -13,7 +13,8 @@ import numpy as np
 import xarray as xr
 
 from .errors import Problem, ResultError
-from .saved import MANIFEST_FILE, open_verified
+from .files import MANIFEST_FILE
+from .saved import open_verified
 
 Pattern = str | os.PathLike[str]
 

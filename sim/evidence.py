@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from .csv_file import CellError, more_below, read_count, read_quantity, read_records, read_text, shown, wrong_field_count
 from .errors import EvidenceError, Problem
+from .files import write
 from .limits import MAX_LABEL, MAX_PROBLEMS
 from .units import MASS_UNITS, UnitError, closest, to_kg
 
@@ -326,21 +327,4 @@ def write_evidence(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
 
     Raises EvidenceError where the file cannot be written; what stood there before is then untouched.
     """
-    name = os.fspath(path)
-    try:
-        target = os.path.realpath(name)
-        partial = os.path.join(os.path.dirname(target), f".{os.path.basename(target)}.{os.getpid()}.part")
-        if os.path.exists(target) and not os.path.isfile(target):
-            raise IsADirectoryError(0, "it is there and is not a file")
-        try:
-            with open(partial, "w", encoding="utf-8", newline="") as stream:
-                frame.to_csv(stream, index=False, lineterminator="\n")
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(partial, target)
-        finally:
-            if os.path.exists(partial):
-                os.remove(partial)
-    except (OSError, ValueError) as wrong:
-        came = f"it cannot be written: {getattr(wrong, 'strerror', None) or wrong}"
-        raise EvidenceError([Problem(came=came, advice="Check the folder, its permissions and its free space", file=name)]) from None
+    write(path, frame.to_csv(index=False, lineterminator="\n").encode("utf-8"), EvidenceError)

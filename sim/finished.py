@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from .errors import ResultError
-from .partials import remove, unwritable, write_whole
+from .files import write_whole
+from .partials import remove, unwritable
 from .runner import METHOD_VERSION, kernels_digest
 from .simulation import Run
 

@@ -6,6 +6,7 @@ fitted is sigma, the standard deviation of log x before truncation, and the medi
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
@@ -13,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +22,7 @@ from numpy.typing import NDArray
 
 from .errors import EvidenceError, Problem
 from .evidence import Row, read_table, row_from_mapping
+from .files import write
 from .units import closest, to_kg
 
 if TYPE_CHECKING:
@@ -771,8 +774,9 @@ def plot(data: xr.Dataset, path: str | os.PathLike[str]) -> None:
             axis.set_xlabel("fitted, kg", fontsize=8)
             axis.tick_params(labelsize=7)
         row[0].set_ylabel(f"seized, kg (n = {n})", fontsize=8)
+    drawn = io.BytesIO()
     try:
-        figure.savefig(path, dpi=130)
-    except (OSError, ValueError) as wrong:
-        problem = Problem(path=("plot",), came=f"it cannot be written: {wrong}", advice="Name another file", file=os.fspath(path))
-        raise EvidenceError([problem]) from None
+        figure.savefig(drawn, format=Path(path).suffix.removeprefix(".") or "png", dpi=130)
+    except ValueError as wrong:
+        raise EvidenceError([Problem(came=f"it cannot be written: {wrong}", advice="Name another file", file=os.fspath(path))]) from None
+    write(path, drawn.getvalue(), EvidenceError)

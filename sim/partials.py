@@ -11,7 +11,6 @@ import errno
 import hashlib
 import json
 import os
-import secrets
 import shutil
 import threading
 import time
@@ -22,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from .errors import Problem, ResultError
+from .files import write_whole
 from .kernels import packing, summaries
 
 FORMAT = 1
@@ -30,7 +30,6 @@ SHARE = 0.05  # most of the working time that may go into keeping partials; at 1
 _MAGIC = b"borderflow partial\n"
 _HASH = hashlib.sha256().digest_size
 _SUFFIX = ".part"
-_ATTEMPTS = 8
 
 Task = tuple[int, int, int]
 """(replicate, first point, points)."""
@@ -235,27 +234,6 @@ class Store:
         with self._lock:
             self._spent += cost - self._cost
             self._cost = cost
-
-
-def write_whole(folder: Path, name: str, packed: bytes) -> None:
-    """Write a file under a hidden name, flush it and give it its own; a folder that is not there, or not any more, is made."""
-    for attempt in range(1, _ATTEMPTS + 1):
-        hidden = folder / f".{secrets.token_hex(8)}.tmp"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with open(hidden, "xb") as file:
-                file.write(packed)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(hidden, folder / name)
-            return
-        except FileNotFoundError:  # another process finished this case and removed the folder
-            if attempt == _ATTEMPTS:
-                raise
-        except BaseException:
-            with contextlib.suppress(OSError):
-                hidden.unlink()
-            raise
 
 
 def _reason(error: OSError) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import os
 import textwrap
 import tomllib
 import warnings
@@ -12,15 +11,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import printed
 from .errors import Problem, ResultError, SimError
-from .partials import write_whole
-from .saved import MANIFEST_FILE, RESULT_FILE
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -782,50 +778,17 @@ def _foot(tree: xr.DataTree, notes: Sequence[str], chars: int) -> list[str]:
 # ------------------------------------------------------------------------------------------------------------------ files
 
 
-class TargetError(ResultError):
-    """A file that a picture or a report may not be."""
-
-
-def check_target(path: Path, suffixes: Sequence[str]) -> None:
-    """Raise TargetError where a picture or a report may not go: another kind of file, a result's folder, or none."""
-    if path.suffix.lower() not in suffixes:
-        came = f"the name ends in {path.suffix!r}" if path.suffix else "the name has no ending"
-        raise TargetError([Problem(file=str(path), came=came, allowed=f"it must end in {', '.join(suffixes)}")])
-    if any((parent / MANIFEST_FILE).exists() and (parent / RESULT_FILE).exists() for parent in path.absolute().resolve().parents):
-        came, allowed = "this is inside the folder of a result", "a finished folder stays as it is"
-        raise TargetError([Problem(file=str(path), came=came, allowed=allowed, advice="Name a file elsewhere")])
-    if path.is_dir() or not path.absolute().parent.is_dir():
-        came = "this is a folder" if path.is_dir() else "its folder does not exist"
-        raise TargetError([Problem(file=str(path), came=came, advice="Name another file")])
-
-
 def encoded(tree: xr.DataTree, kind: str) -> tuple[bytes, list[str]]:
     """Return the picture as the bytes of a `png`, `svg` or `pdf`, and what is to be said of it. The same result gives the same bytes.
 
     Raises as `figure`.
     """
-    about = {"Title": str(tree.attrs.get("title", "")), "png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
-    metadata = {"Title": about["Title"], **about[kind]}  # type: ignore[dict-item]
     check(tree)
+    no_date: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind, {})
+    metadata = {"Title": str(tree.attrs["title"]), **no_date}
     stream = io.BytesIO()
     with _style(), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         _drawn(tree).savefig(stream, format=kind, dpi=DPI, metadata=metadata)
     boxes = any("missing from" in str(each.message) for each in caught)
     return stream.getvalue(), ["The font of the picture lacks some signs of the labels; they stand as boxes."] * boxes
-
-
-def write(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all; what stood there is replaced.
-
-    Raises ResultError where it cannot be written, or what stands there is no file.
-    """
-    target = Path(os.path.realpath(path))
-    try:
-        if target.exists() and not target.is_file():
-            raise OSError("it is there and is not a file")
-        write_whole(target.parent, target.name, content)
-    except OSError as error:
-        came, allowed = f"it cannot be written: {error.strerror or error}", "nothing was left behind"
-        advice = "Name another file, or check the folder, its permissions and its free space"
-        raise ResultError([Problem(file=str(path), came=came, allowed=allowed, advice=advice)]) from error

@@ -24,13 +24,13 @@ from .dependence import ParameterDraw
 from .engines import Executor
 from .errors import Problem, ResultError, SimError
 from .evidence import period_days
+from .files import SCENARIO_FILE
 from .finished import Finished
 from .growth import growth_group, in_draws
 from .model import DIAGNOSTICS, Model, compile_model, days_ratio, labels_of, shared_uniforms, uniforms
 from .partials import beside
 from .records import PARAMETERS, RESULT_FORMS, Scenario
 from .runner import METHOD_VERSION, MOST_STAGES_MORE, Plan, plan
-from .saved import SCENARIO_FILE
 from .simulation import Run, simulate
 from .tree import (
     LAYOUT_VERSION,

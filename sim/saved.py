@@ -21,9 +21,8 @@ from typing import Any, Literal
 import xarray as xr
 
 from .errors import Problem, ResultError
+from .files import MANIFEST_FILE, RESULT_FILE, SCENARIO_FILE
 from .tree import LAYOUT_VERSION, LIBRARY, numbers_digest
-
-RESULT_FILE, SCENARIO_FILE, MANIFEST_FILE = "result.nc", "scenario.toml", "manifest.json"
 
 _COMPRESS_ABOVE = 1024  # elements; below it the index of the chunks is larger than what compression saves
 _STALE_SECONDS = 24 * 3600.0

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import builtins
 from typing import Any
 
+import pytest
 from build import PERIOD, block, row, scenario
 
 import sim
@@ -59,3 +61,15 @@ def sweep(n: int) -> dict[str, Any]:
     """Vary the mean purity, in n steps."""
     values = [round(0.05 + 0.9 * k / n, 6) for k in range(n)]
     return {"dim": "pure", "path": "parameter.powder_purity.distribution.mean", "values": values}
+
+
+def hide_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make every import of matplotlib fail, as where the extra `plot` is not installed."""
+    real = builtins.__import__
+
+    def absent(name: str, *arguments: Any, **more: Any) -> Any:
+        if name.startswith("matplotlib"):
+            raise ImportError(f"No module named {name!r}")
+        return real(name, *arguments, **more)
+
+    monkeypatch.setattr(builtins, "__import__", absent)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import re
 from html.parser import HTMLParser
 from importlib import util
@@ -13,7 +12,7 @@ import pytest
 from build import block, row
 from hypothesis import given
 from hypothesis import strategies as st
-from pages import CLAIMS, LAW, NASTY, QUESTION, SOURCES, condition, small, sweep
+from pages import CLAIMS, LAW, NASTY, QUESTION, SOURCES, condition, hide_matplotlib, small, sweep
 
 import sim
 from sim import printed, report
@@ -211,14 +210,7 @@ def test_the_picture_has_a_text(page: str) -> None:
 
 
 def test_without_matplotlib_the_page_has_all_but_the_picture(full: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = builtins.__import__
-
-    def absent(name: str, *arguments: Any, **more: Any) -> Any:
-        if name.startswith("matplotlib"):
-            raise ImportError(f"No module named {name!r}")
-        return real(name, *arguments, **more)
-
-    monkeypatch.setattr(builtins, "__import__", absent)
+    hide_matplotlib(monkeypatch)
     page, (said,) = report.page(full)
     assert "borderflow-sim[plot]" in said
     assert read(page).of("img") == []

@@ -695,7 +695,7 @@ def test_import_cbp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert target.read_text(encoding="utf-8") == "corridor,amount\nnorth,1.5\n"
     refused = sim("import-cbp", source, "-o", source)
     assert refused.exit_code == 2
-    assert "one of the files to read" in refused.stderr
+    assert "it is the file to read" in refused.stderr
 
 
 def test_import_cbp_of_a_wrong_file(tmp_path: Path) -> None:

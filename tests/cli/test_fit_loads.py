@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import math
 import tomllib
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
+from pages import hide_matplotlib
 
 from sim.cbp import import_cbp
 from sim.cli import main
@@ -126,14 +126,7 @@ def test_the_picture(cells: Path, tmp_path: Path) -> None:
 
 
 def test_without_matplotlib(cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = builtins.__import__
-
-    def absent(name: str, *arguments: object, **more: object) -> object:
-        if name.startswith("matplotlib"):
-            raise ImportError(name)
-        return real(name, *arguments, **more)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(builtins, "__import__", absent)
+    hide_matplotlib(monkeypatch)
     outcome = fit_loads(cells, "--plot", tmp_path / "sizes.png")
     assert outcome.exit_code == 2
     assert "borderflow-sim[plot]" in outcome.stderr

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import builtins
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from pages import small
+from pages import hide_matplotlib, small
 
-from sim import partials, plots
+from sim import files
 from sim.cli import main
 from sim.saved import open_result, save_result
 
@@ -113,7 +112,7 @@ def test_a_file_that_cannot_be_written(command: str, suffix: str, begins: bytes,
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(partials.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     done = sim(command, result, "-o", f"kept{suffix}")
     assert (done.exit_code, done.stdout) == (1, "")
     assert "it cannot be written: No space left on device; nothing was left behind" in done.stderr
@@ -122,14 +121,7 @@ def test_a_file_that_cannot_be_written(command: str, suffix: str, begins: bytes,
 
 
 def test_without_matplotlib(result: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = builtins.__import__
-
-    def absent(name: str, *arguments: Any, **more: Any) -> Any:
-        if name.startswith("matplotlib"):
-            raise ImportError(f"No module named {name!r}")
-        return real(name, *arguments, **more)
-
-    monkeypatch.setattr(builtins, "__import__", absent)
+    hide_matplotlib(monkeypatch)
     drawn = sim("plot", result)
     assert (drawn.exit_code, drawn.stdout) == (1, "")
     assert "borderflow-sim[plot]" in drawn.stderr
@@ -148,6 +140,6 @@ def test_what_the_picture_lacks_is_said(tmp_path: Path) -> None:
 
 def test_a_link_is_followed_and_kept(result: Path) -> None:
     Path("link.png").symlink_to("target.png")
-    plots.write(Path("link.png"), b"new")
+    files.write(Path("link.png"), b"new")
     assert Path("link.png").is_symlink()
     assert Path("target.png").read_bytes() == b"new"
