@@ -19,6 +19,7 @@ import numpy as np
 import xarray as xr
 
 from . import sensitivity
+from .ahead import start as compile_ahead
 from .conditioned import conditioned_groups, log_weights, refused
 from .dependence import ParameterDraw
 from .engines import Executor
@@ -117,6 +118,7 @@ def run(
     from .scenario import with_run  # the reader of files, with pydantic; opening a result does without
 
     asked = with_run(scenario, draws=draws, seed=seed)
+    compile_ahead(asked)
     report = progress if partials is None else _leaving_word(asked, partials, progress)
     outcomes = list(_outcomes(asked, threads, report, partials, executor))
     resumed, damaged = sum(each.resumed for each in outcomes), sum(each.damaged for each in outcomes)

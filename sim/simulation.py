@@ -14,7 +14,7 @@ from scipy import special
 from . import engines
 from .conditions import Conditioned
 from .errors import Problem, SimError
-from .kernels import ahead, border, summaries
+from .kernels import border, summaries
 from .limits import MAX_DRAWS
 from .model import ABSENT, ZERO, Model
 from .records import POTENTIAL, QUANTITIES, RESULT_FORMS, SUMMARY_QUANTITIES, Result
@@ -157,7 +157,6 @@ def simulate(
     """
     scenario = model.scenario
     engine = BorderEngine(model)
-    ahead.start(model.strata, model.tables, model.contrasts)
     identity = json.dumps(scenario.document, sort_keys=True)
     first = plan(scenario.draws, scenario.seed, scenario.sampler, scenario.tolerance)
     most = first.draws if scenario.tolerance is None else min(first.draws * MOST_STAGES_MORE, max(MAX_DRAWS, first.draws))

@@ -35,7 +35,9 @@ def test_a_link_stays_and_what_it_leads_to_is_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "real").read_bytes() == b"content"
 
 
-@pytest.mark.parametrize(("name", "said"), [("none/x", "its folder does not exist"), (".", "it is there and is not a file"), ("a\0b", "null")])
+@pytest.mark.parametrize(
+    ("name", "said"), [("none/x", "its folder does not exist"), (".", "it is there and is not a file"), ("a\0b", "null")]
+)
 def test_what_can_take_no_file_is_named(name: str, said: str, tmp_path: Path) -> None:
     with pytest.raises(EvidenceError, match=said):
         write(f"{tmp_path}/{name}", b"", EvidenceError)

