@@ -25,7 +25,7 @@ from .counts import (
     small_shapes,
 )
 from .cubics import PADDING
-from .jit import inlined, kernel
+from .jit import borrowing, inlined, kernel
 from .quantiles import evaluate_many, normal_scores, normal_tails, t_tails
 from .streams import fill_philox, fill_sobol
 from .summaries import CONTINUOUS, Waiting, count_waiting, lane_sums, wait
@@ -224,7 +224,7 @@ class Tables(NamedTuple):
     sums: LoadSums
 
 
-@kernel
+@borrowing
 def fill(source, slot, first, out):
     """Write the folded uniforms of points first .. first + d - 1 of one slot."""
     dimension = source.dimension[slot]
@@ -234,7 +234,7 @@ def fill(source, slot, first, out):
         fill_philox(source.seed, source.stream[slot], (source.replicate << _REPLICATE_SHIFT) + first, out)
 
 
-@kernel
+@borrowing
 def draw_inputs(inputs, tables, source, first, uniform, score, scale, x):
     """Write every input of one lane.
 
@@ -289,7 +289,7 @@ def draw_inputs(inputs, tables, source, first, uniform, score, scale, x):
             evaluate_many(inputs.coefficients, inputs.child, inputs.low[p], inputs.high[p], inputs.first[p], uniform, x[p, :n])
 
 
-@kernel
+@borrowing
 def draw_evidence(strata, source, x, first, j, uniform, n_events, seized):
     """Write the events and the seized gross mass (kg) of stratum j in every draw of a lane.
 
@@ -333,7 +333,7 @@ def _row_mass(strata, x, j, r, i, t):
     return amount
 
 
-@kernel
+@borrowing
 def draw_scores(source, tables, slot, first, t, z):
     """Write the folded uniforms of one slot to t (d,) and their normal scores to z (d,)."""
     fill(source, slot, first, t)
@@ -583,7 +583,7 @@ def draw_average_purity(tables, source, slot, first, z, mean, cv, part, loads, l
         out[i] = out[i] if cv[i] > 0.0 else mean[i]  # no spread in this draw
 
 
-@kernel
+@borrowing
 def _add_product(total, a, b):
     """Add a b (d,) to the first d of total."""
     for i in range(a.size):
@@ -687,7 +687,7 @@ def compose(strata, tables, source, x, first, j, z, seized, missed, mass, loads_
         counters[j, 1] += limited[i]
 
 
-@kernel
+@borrowing
 def add_parts(total, parts):
     """Add the components of a corridor to those of a group, both (3, 8, d); of unrecorded loads only the number."""
     for f in range(3):
@@ -700,47 +700,34 @@ def add_parts(total, parts):
                 here[i] += more[i]
 
 
-@kernel
-def _quantity(q, part, values):
-    """Return quantity q from its components, part (8, d): a row of them, or `values` (d,), written. The order is that of QUANTITIES."""
+_ROW_OF = np.array([SEIZED_GROSS, SEIZED_PURE, MISSED_GROSS, MISSED_PURE, -1, -1, INLAND, -1, UNATTRIBUTED, -1, -1, N_MISSED, DOSES])
+"""The component that a quantity is, in the order of QUANTITIES, or -1."""
+
+
+@borrowing
+def _write_quantity(q, part, values):
+    """Write quantity q, which is no component, from part (8, d or more) to values (d,)."""
+    gross, pure, missed_gross, missed_pure = part[SEIZED_GROSS], part[SEIZED_PURE], part[MISSED_GROSS], part[MISSED_PURE]
     n = values.size
-    gross, pure = part[SEIZED_GROSS, :n], part[SEIZED_PURE, :n]
-    missed_gross, missed_pure, inland = part[MISSED_GROSS, :n], part[MISSED_PURE, :n], part[INLAND, :n]
-    if q == 0:
-        return gross
-    if q == 1:
-        return pure
-    if q == 2:
-        return missed_gross
-    if q == 3:
-        return missed_pure
     if q == 4:
         for i in range(n):
             values[i] = gross[i] + missed_gross[i]
     elif q == 5:
         for i in range(n):
             values[i] = pure[i] + missed_pure[i]
-    elif q == 6:
-        return inland
     elif q == 7:
+        inland = part[INLAND]
         for i in range(n):
             values[i] = missed_pure[i] - inland[i]
-    elif q == 8:
-        return part[UNATTRIBUTED, :n]
     elif q == 9:
         for i in range(n):
             values[i] = pure[i] / gross[i]
-    elif q == 10:
+    else:  # 10
         for i in range(n):
             values[i] = pure[i] / (pure[i] + missed_pure[i])
-    elif q == 11:
-        return part[N_MISSED, :n]
-    else:
-        return part[DOSES, :n]
-    return values
 
 
-@kernel
+@borrowing
 def record(s, draws, first, lane, layout, state, sums, stored, waiting):
     """Add one lane of draws (d,) to summary s, or store it; see `summarise`."""
     n = draws.size
@@ -752,7 +739,7 @@ def record(s, draws, first, lane, layout, state, sums, stored, waiting):
         sums[s, lane, 0], sums[s, lane, 1] = lane_sums(draws, layout.centre[s])
 
 
-@kernel
+@borrowing
 def compare(contrasts, kept, values, first, lane, layout, state, sums, stored, waiting, claim_counters):
     """Form the ratios of one lane, add them to their summaries or store them, and count what is true of them.
 
@@ -782,7 +769,7 @@ def compare(contrasts, kept, values, first, lane, layout, state, sums, stored, w
                 claim_counters[m, 1] += n - hits - undefined
 
 
-@kernel
+@borrowing
 def summarise(index, parts, whole, values, first, lane, layout, state, sums, stored, waiting, row, kept):
     """Add every quantity of one corridor or group in one period to its summary, or store it.
 
@@ -808,13 +795,17 @@ def summarise(index, parts, whole, values, first, lane, layout, state, sums, sto
             s = index[f, q]
             if s < 0:
                 continue
-            draws = _quantity(q, part, values)
+            if _ROW_OF[q] >= 0:
+                draws = part[_ROW_OF[q], :n]
+            else:
+                _write_quantity(q, part, values)
+                draws = values
             if row[s] >= 0:
                 copy(draws, kept[row[s], :n])
             record(s, draws, first, lane, layout, state, sums, stored, waiting)
 
 
-@kernel
+@borrowing
 def summarise_precursors(precursors, source, x, uniform, values, first, lane, layout, state, sums, stored, waiting, row, kept):
     """Add what seized precursors could have made to its summaries, or store it: the sum of amount x yield.
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .arithmetic import exp, log
-from .jit import kernel
+from .jit import borrowing, kernel
 from .quantiles import normal_tail
 from .summaries import CONTINUOUS, lane_sums, locate, place_lane, update
 
@@ -65,7 +65,7 @@ def log_normal_cdf(tail_table, z):
     return log(1.0 + u) if u < 0.0 else log(u)
 
 
-@kernel
+@borrowing
 def weigh(conditions, tail_table, draws, inputs, log_weight, counters):
     """Write the log weight of every draw of a lane: the sum over all bounds of log Phi.
 
@@ -102,7 +102,7 @@ def weigh(conditions, tail_table, draws, inputs, log_weight, counters):
         log_weight[i] = -np.inf if undefined or contradicted else total
 
 
-@kernel
+@borrowing
 def whole_weights(log_weight, bits, weight, whole):
     """Write the weights (d,), exp of their logs, and the integers (d,) int64 nearest to 2^bits times them."""
     scale = np.float64(np.int64(1) << bits)
@@ -174,7 +174,7 @@ def update_both(layout, state, j, k, draws, whole, place):
             state.extremes[k, 1] = max(state.extremes[k, 1], v)
 
 
-@kernel
+@borrowing
 def weighted_lane_sums(draws, whole, centre, work):
     """Return the sums of whole (v - centre) and whole (v - centre)^2 over the finite draws of a lane (d,); work (2, d) is scratch.
 

@@ -15,7 +15,7 @@ from scipy import special
 
 from .arithmetic import copy, exp, log
 from .cubics import PADDING, cubic_weights, cubics, patches
-from .jit import inlined, kernel
+from .jit import borrowing, inlined, kernel
 from .kept import kept
 from .quantiles import normal_tail
 
@@ -205,7 +205,7 @@ def beta(table, mean, concentration, t1, z1, z2):
     return mean / (mean + (1.0 - mean) * exp(second - first))
 
 
-@kernel
+@borrowing
 def small_shapes(mean, concentration, which):
     """Write to which (d,) int64 the draws whose Beta has a shape below 8 and needs two uniforms, and return how many there are."""
     m = 0
@@ -215,7 +215,7 @@ def small_shapes(mean, concentration, which):
     return m
 
 
-@kernel
+@borrowing
 def draw_beta_by_cumulants(mean, concentration, z, out):
     """Write `beta` of every draw whose shapes both reach 8; of the others `out` means nothing. All arrays (d,), `out` in place."""
     for i in range(out.size):
@@ -702,7 +702,7 @@ def effective_loads(sums, sigma, k):
     return min(max(here * shrink, 1.0), k)
 
 
-@kernel
+@borrowing
 def _sigma_places(sums, sigma, first, place):
     """Write the first of the four nodes of sigma and the place between the middle two, 0 and 0 where there is one node: all (d,)."""
     nodes = sums.mean.size
@@ -718,7 +718,7 @@ def _sigma_places(sums, sigma, first, place):
         place[i] = x - g
 
 
-@kernel
+@borrowing
 def _cubic_rows(table, first, stride, place, out):
     """Write the cubic through table[first], table[first + stride], ... at `place` of every draw: first, place, out (d,)."""
     one = np.uint64(stride)
@@ -767,7 +767,7 @@ def draw_sums_of_loads(sums, sigma, k, z, log_sum, effective):
             effective[i] = effective_loads(sums, sigma[i], k[i])
 
 
-@kernel
+@borrowing
 def _effective_at(sums, node, first_sigma, across, linear, k, beyond, out):
     """Write `effective_loads` between nodes `node` and the next, k below 2^20: all (d,), `out` in place; `node`, `beyond` are spoilt."""
     n_sigmas = sums.mean.size

@@ -11,7 +11,7 @@ from llvmlite import ir
 from numba import config, types
 from numba.extending import intrinsic
 
-from .jit import inlined, kernel
+from .jit import borrowing, inlined
 
 PADDING = 8  # draws between the rows of lane arrays: rows at a multiple of 4 KB share their lines of the first-level cache
 
@@ -70,7 +70,7 @@ if not config.DISABLE_JIT:
     _eight = intrinsic(_eight_in_registers)
 
 
-@kernel
+@borrowing
 def cubics(table, cells, s):
     """Replace s (d,) by ((c3 s + c2) s + c1) s + c0 with c = table[cells]; no fused multiply-add, so that every machine gives these bits.
 
@@ -189,7 +189,7 @@ if not config.DISABLE_JIT:
     _eight_patches = intrinsic(_eight_patches_in_registers)
 
 
-@kernel
+@borrowing
 def patches(nodes, firsts, stride, x, y):
     """Replace y (d,) by `patch(nodes, firsts, stride, x, y)`: the same bits, at a quarter of the time.
 

@@ -12,7 +12,7 @@ import numba
 import numpy as np
 
 from .border import LANE, Inputs, Source, draw_inputs
-from .jit import kernel
+from .jit import borrowing, kernel
 from .summaries import Layout, State, lane_sums, update
 
 LOOP = numba.types.void(numba.float64[:, ::1], numba.float64[:, ::1], numba.int64)
@@ -52,7 +52,7 @@ def draw_arguments(inputs: Inputs, tables: Scores, source: Source, first: int, x
                 x[p, start + i] = lane[p, i]
 
 
-@kernel
+@borrowing
 def summarise_outputs(outputs: np.ndarray, layout: Layout, state: State, sums: np.ndarray) -> None:
     """Add every output of one block to its summary.
 

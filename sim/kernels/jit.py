@@ -42,15 +42,25 @@ def cache_folder() -> str | None:
 
 
 def kernel(function: F) -> F:
-    """Compile `function` without the GIL, with NumPy's rules for division, fastmath off.
+    """Compile `function` without the GIL, with NumPy's rules for division, fastmath off."""
+    return _compiled(function, counting=True)
 
-    The cache folder is a setting of the whole process in Numba; it is set only while this function is decorated.
+
+def borrowing(function: F) -> F:
+    """Compile as `kernel` a function that makes no array and returns none: of those it is given no references are counted.
+
+    Numba counts them wherever an array is passed on, 5 ns each: .04 to .06 of the time of a run.
     """
+    return _compiled(function, counting=False)
+
+
+def _compiled(function: F, *, counting: bool) -> F:
+    """The cache folder is a setting of the whole process in Numba; it is set only while this function is decorated."""
     folder = cache_folder()
     before = config.CACHE_DIR
     config.CACHE_DIR = folder or before
     try:
-        compiled: F = numba.njit(function, nogil=True, error_model="numpy", cache=folder is not None, no_cfunc_wrapper=True)
+        compiled: F = numba.njit(function, nogil=True, error_model="numpy", cache=folder is not None, no_cfunc_wrapper=True, _nrt=counting)
     finally:
         config.CACHE_DIR = before
     return compiled
@@ -58,7 +68,7 @@ def kernel(function: F) -> F:
 
 def inlined(function: F) -> F:
     """Compile a small scalar function that its callers inline at the level of LLVM."""
-    compiled: F = numba.njit(function, nogil=True, error_model="numpy", forceinline=True, no_cfunc_wrapper=True)
+    compiled: F = numba.njit(function, nogil=True, error_model="numpy", forceinline=True, no_cfunc_wrapper=True, _nrt=True)
     return compiled
 
 

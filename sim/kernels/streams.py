@@ -11,7 +11,7 @@ import hashlib
 
 import numpy as np
 
-from .jit import inlined, kernel
+from .jit import borrowing, inlined, kernel
 from .kept import kept
 
 BITS = 53  # of every uniform; also the number of direction integers of a Sobol' dimension
@@ -158,7 +158,7 @@ def sobol_scrambles(seed, replicate, directions):
     return scrambled, shift
 
 
-@kernel
+@borrowing
 def fill_sobol(directions, shift, first, out):
     """Write the folded uniforms of points first .. first + d - 1 of one Sobol' dimension, in Gray-code order, by index.
 

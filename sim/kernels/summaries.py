@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from . import arithmetic
-from .jit import inlined, kernel
+from .jit import borrowing, inlined, kernel
 
 BINS_PER_OCTAVE = 128
 PILOT_DRAWS = 4096  # enough: the least of 4,096 lies below the .005 quantile but for 1 pilot in 10^9
@@ -235,7 +235,7 @@ def locate(layout, j, draws, out):
         out[i] = _place(draws[i], layout.origin[j], layout.lowest[j], layout.bins[j], layout.zero[j])
 
 
-@kernel
+@borrowing
 def _extremes(draws):
     """Return the least and greatest finite draw as ordered integers (greatest < least for none).
 
@@ -252,7 +252,7 @@ def _extremes(draws):
     return least, greatest
 
 
-@kernel
+@borrowing
 def _places_within(draws, least, greatest, lowest, bins, zero, place):
     """Write the place of every draw to `place` (d,) for a summary of origin 0; return whether all lie in [least, greatest].
 
@@ -268,7 +268,7 @@ def _places_within(draws, least, greatest, lowest, bins, zero, place):
     return outside == 0
 
 
-@kernel
+@borrowing
 def place_lane(layout, state, j, draws, place):
     """Write the place in summary j of each of `draws` (d,) to `place` (d,), unsigned, and note the extremes; nothing is counted yet.
 
@@ -290,7 +290,7 @@ def place_lane(layout, state, j, draws, place):
         extremes[j, 1] = max(extremes[j, 1], np.int64(greatest ^ ((greatest >> 63) & _MAGNITUDE)).view(np.float64))
 
 
-@kernel
+@borrowing
 def wait(layout, state, j, draws, lane, waiting):
     """Let one lane of draws (d,) of summary j wait as lane `lane` of `waiting`, and note the extremes."""
     n = draws.size
@@ -300,7 +300,7 @@ def wait(layout, state, j, draws, lane, waiting):
         arithmetic.copy(draws, waiting.draws[lane, row, :n])
 
 
-@kernel
+@borrowing
 def count_waiting(layout, state, waiting, lanes):
     """Count the first `lanes` lanes that wait in all summaries.
 
@@ -320,7 +320,7 @@ def count_waiting(layout, state, waiting, lanes):
                 _count_apart(layout, state, j, waiting.place[lane, j], waiting.draws[lane, row])
 
 
-@kernel
+@borrowing
 def _count_apart(layout, state, j, place, draws):
     """Count the draws (d,) that are their bin's atom, and note the least and greatest of the others; place (d,) within the segment."""
     start = np.uint64(layout.detail[j])
