@@ -114,6 +114,20 @@ def test_counts_beyond_32_bits(engine, reference, tmp_path, monkeypatch):
     assert (collected._open[0].state.counts == 2 * (2**32 - 1)).all()
 
 
+def test_replicates_that_fit_32_bits_and_their_sum_that_does_not(engine):
+    plan = dataclasses.replace(PLANS["sobol"], points=2**32 // PLANS["sobol"].replicates)
+    work = runner._Work(engine, plan, runner.summaries.plan_layout(np.zeros((engine.n_summaries, 1)), True), "")
+    collected = runner._Collected(work, plan, engine, work.layout, {}, False)
+    for replicate in range(plan.replicates):
+        part = partials.Part(
+            replicate=replicate, covers=[(0, plan.points)], state=work.blank(), counters=np.zeros(engine.n_counters, np.int64)
+        )
+        part.sums[0, 0] = np.zeros((engine.n_summaries, 2))
+        part.state.counts[:] = plan.points
+        collected.receive(part)
+    assert (collected.state.counts == 2**32).all()
+
+
 # bytes
 
 
