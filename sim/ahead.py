@@ -21,7 +21,7 @@ import numba
 import numpy as np
 from numba import int64
 
-from .kernels import border, summaries
+from .kernels import border, packing, summaries
 from .kernels.jit import cache_folder
 from .model import Model, compile_model
 from .records import Scenario
@@ -51,7 +51,7 @@ def prototype(scenario: Scenario) -> Model:
 
 def parts(model: Model) -> list[tuple[Any, tuple[Any, ...]]]:
     """Return (kernel, types of its arguments) of what is to be compiled ahead, the longest first."""
-    column, rows, cube, whole = (typeof(np.empty(shape, dtype)) for shape, dtype in _ARRAYS)
+    column, rows, cube, numbers, whole = (typeof(np.empty(shape, dtype)) for shape, dtype in _ARRAYS)
     source = typeof(border.Source(np.uint64(0), 0, *(np.empty(shape, dtype) for shape, dtype in _SOURCE)))
     layout = summaries.plan_layout(np.zeros((0, 1)), True)
     first = (typeof(model.strata), typeof(model.tables))
@@ -63,13 +63,15 @@ def parts(model: Model) -> list[tuple[Any, tuple[Any, ...]]]:
         (border.draw_missed, (*first, int64, source, rows, int64, int64, column, column, rows, *(column,) * 4)),
         (border.summarise, (whole, cube, rows, column, int64, int64, *counted, typeof(model.contrasts.row), rows)),
         (border.compare, (typeof(model.contrasts), rows, column, int64, int64, *counted, whole)),
-        (summaries.absorb, (typeof(layout), state, state, column, rows, typeof(np.empty(1, np.int64)))),
+        (summaries.absorb, (typeof(layout), state, state, column, rows, numbers)),
         (summaries._quantiles, (typeof(layout), state, int64, rows, rows, rows)),
+        (summaries.locate, (typeof(layout), int64, column, numbers)),
         (summaries._draw_counts, (typeof(layout), state, whole)),
+        (packing._encode, (typeof(np.empty(1, np.uint32)), typeof(np.empty(1, np.uint8)))),
     ]
 
 
-_ARRAYS = (((1,), np.float64), ((1, 1), np.float64), ((1, 1, 1), np.float64), ((1, 1), np.int64))
+_ARRAYS = (((1,), np.float64), ((1, 1), np.float64), ((1, 1, 1), np.float64), ((1,), np.int64), ((1, 1), np.int64))
 _SOURCE = (((1, 53), np.uint64), ((1,), np.uint64), ((1,), np.int64), ((1,), np.uint64))
 
 

@@ -40,10 +40,10 @@ def test_the_prototype_has_the_types_of_the_scenario(load_law):
 def test_nothing_is_compiled_twice_or_in_vain(tmp_path):
     """In an empty cache the first run leaves one compiled kernel of each: what the border kernel asked for."""
     scenario = ROOT / "scenarios" / "north-vs-southwest.toml"
-    command = [sys.executable, "-m", "sim", "run", str(scenario), "--draws", "1024", "--results", str(tmp_path / "results")]
+    command = [sys.executable, "-m", "sim", "run", str(scenario), "--draws", "65536", "--results", str(tmp_path / "results")]
     subprocess.run(command, check=True, capture_output=True, cwd=ROOT, env={**os.environ, "XDG_CACHE_HOME": str(tmp_path)})
     in_border = ("compose", "draw_missed", "summarise", "compare")
-    in_summaries = ("absorb", "_quantiles", "_draw_counts")
-    for kernel in (*(f"border.{name}" for name in in_border), *(f"summaries.{name}" for name in in_summaries)):
+    in_summaries = ("absorb", "_quantiles", "locate", "_draw_counts")
+    for kernel in (*(f"border.{name}" for name in in_border), *(f"summaries.{name}" for name in in_summaries), "packing._encode"):
         assert len(list(tmp_path.rglob(f"{kernel}-*.nbc"))) == 1
     assert not list(tmp_path.rglob(ahead._FLAG))
