@@ -1,4 +1,4 @@
-"""`python -m benches`: measure, judge, write `results.json` and `RESULTS.md`."""
+"""`python -m benches`: measure, judge, write `results.json` and `RESULTS.md`, and the README's rows of them."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ BENCHES: Mapping[str, Callable[[Effort], Measures]] = {
     "memory": bench_memory.measure,
     "start": bench_start.measure,
 }
+_HERE = Path(__file__).parent
+_README = _HERE.parent / "README.md"
 QUIET = 3.0  # load average above which another's work is in the ratios
 _QUICK = Effort(rounds=3, divide=16)
 _BUSY = f", above {QUIET:g}: other work was on the machine, and what follows is a rough look only."
@@ -45,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--output",
         type=Path,
-        help="folder of results.json and RESULTS.md (default: benches/); what is not measured keeps its last rows",
+        help="folder of results.json and RESULTS.md (default: benches/, and README.md too); what is not measured keeps its last rows",
     )
     asked = parser.parse_args(arguments)
     effort = Effort(
@@ -53,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         divide=_QUICK.divide if asked.quick else 1,
         long=asked.long,
     )
-    folder = asked.output or (None if asked.quick else Path(__file__).parent)
+    folder = asked.output or (None if asked.quick else _HERE)
     report: dict[str, Any] = {**circumstances(), "made_at": {}, "effort": {}, "load_averages": {}, "amounts": {}}
     if folder is not None and (folder / "results.json").is_file():
         before = json.loads((folder / "results.json").read_text(encoding="utf-8"))
@@ -76,6 +78,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         (folder / "results.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
         (folder / "RESULTS.md").write_text(markdown(report, rows), encoding="utf-8")
         print(f"\n{folder / 'RESULTS.md'}")
+    if folder == _HERE:
+        _README.write_text(renewed(_README.read_text(encoding="utf-8"), rows), encoding="utf-8")
     return int(any(row.met is False for row in rows))
 
 
@@ -97,6 +101,19 @@ def table(rows: Sequence[Verdict]) -> str:
             met = "" if row.met is None else "yes" if row.met else "**no**"
         lines.append(f"| {row.comparison.what} | {ratio} | {spread} | {_target(row.comparison)} | {met} |")
     return "\n".join(lines)
+
+
+def renewed(page: str, rows: Sequence[Verdict]) -> str:
+    """Return a page with the rows that it shows of `table` as they are now; all else of it stays.
+
+    >>> row = Verdict(comparison=Comparison(bench="start", what="a / b", over="a", under="b"), ratio=1.5, low=1.44, high=1.61, met=None)
+    >>> print(renewed("Words.\\n| a / b | 3 | 2 to 4 |  |  |\\n| c / d | 7 | 7 to 7 |  |  |", [row]))
+    Words.
+    | a / b | 1.5 | 1.44 to 1.61 |  |  |
+    | c / d | 7 | 7 to 7 |  |  |
+    """
+    now = {line.split(" | ")[0]: line for line in table(rows).splitlines()[2:]}
+    return "\n".join(now.get(line.split(" | ")[0], line) for line in page.split("\n"))
 
 
 def markdown(report: Mapping[str, Any], rows: Sequence[Verdict]) -> str:
