@@ -56,7 +56,7 @@ def parts(model: Model) -> list[tuple[Any, tuple[Any, ...]]]:
     layout = summaries.plan_layout(np.zeros((0, 1)), True)
     first = (typeof(model.strata), typeof(model.tables))
     state = typeof(summaries.new_state(layout))
-    waiting = typeof(summaries.Waiting(np.empty((1, 1, 1), np.uint16), np.empty(1, np.int64), np.empty((1, 1, 1))))
+    waiting = typeof(summaries.Waiting(np.empty((1, 1, 1), np.uint16), np.empty(1, np.int64), np.empty((1, 1, 1)), np.empty((1, 1))))
     counted = (typeof(layout), state, cube, rows, waiting)
     return [
         (border.compose, (*first, source, rows, int64, int64, rows, *(column,) * 5, cube, whole)),

@@ -570,12 +570,12 @@ def weigh(conditions, tail_table, draws, inputs, log_weight, counters):
         log_weight[i] = -math.inf if cut or undefined else math.fsum(logs) if all(map(math.isfinite, logs)) else -math.inf
 
 
-def update_weighted(layout, state, j, draws, whole):
+def update_weighted(layout, state, j, draws, whole, place):
     """Count a draw as often as its weight says, by the update for draws that count once; weights must be small."""
-    summaries.update(layout, state, j, np.repeat(draws, whole))
+    summaries.update(layout, state, j, np.repeat(draws, whole), place)
 
 
-def weighted_lane_sums(draws, whole, centre, work=None):
+def weighted_lane_sums(draws, whole, centre):
     """Return the two weighted sums, exactly rounded."""
     finite = [(int(w), v - centre) for v, w in zip(draws.tolist(), whole.tolist(), strict=True) if w > 0 and abs(v - centre) < math.inf]
     return math.fsum(w * v for w, v in finite), math.fsum(w * v * v for w, v in finite)

@@ -28,7 +28,7 @@ from .cubics import PADDING
 from .jit import borrowing, inlined, kernel
 from .quantiles import evaluate_many, normal_scores, normal_tails, t_tails
 from .streams import fill_philox, fill_sobol
-from .summaries import CONTINUOUS, Waiting, count_waiting, lane_sums, wait
+from .summaries import ACCUMULATORS, CONTINUOUS, Waiting, count_waiting, lane_sums, wait
 
 LANE = 1024
 
@@ -736,7 +736,7 @@ def record(s, draws, first, lane, layout, state, sums, stored, waiting):
             stored[s, first + i] = draws[i]
     else:
         wait(layout, state, s, draws, lane % _WAITING, waiting)
-        sums[s, lane, 0], sums[s, lane, 1] = lane_sums(draws, layout.centre[s])
+        sums[s, lane, 0], sums[s, lane, 1] = lane_sums(draws, layout.centre[s], waiting.work)
 
 
 @borrowing
@@ -877,7 +877,9 @@ def border_block(
             row[s] = n_rows
             n_rows += 1
     held = min(n_lanes, _WAITING)
-    waiting = Waiting(np.empty((held, counted, lane_size), np.uint16), row, np.empty((held, n_rows, lane_size)))
+    waiting = Waiting(
+        np.empty((held, counted, lane_size), np.uint16), row, np.empty((held, n_rows, lane_size)), np.empty((2, ACCUMULATORS))
+    )
     for lane in range(n_lanes):
         start = first + lane * lane_size
         n = min(lane_size, first + n_draws - start)

@@ -12,8 +12,8 @@ import numba
 import numpy as np
 
 from .border import LANE, Inputs, Source, draw_inputs
-from .jit import borrowing, kernel
-from .summaries import Layout, State, lane_sums, update
+from .jit import kernel
+from .summaries import ACCUMULATORS, Layout, State, lane_sums, update
 
 LOOP = numba.types.void(numba.float64[:, ::1], numba.float64[:, ::1], numba.int64)
 """Signature of a compiled function's loop: arguments (x, at least d), outputs (S, at least d) in place, d."""
@@ -52,7 +52,7 @@ def draw_arguments(inputs: Inputs, tables: Scores, source: Source, first: int, x
                 x[p, start + i] = lane[p, i]
 
 
-@borrowing
+@kernel
 def summarise_outputs(outputs: np.ndarray, layout: Layout, state: State, sums: np.ndarray) -> None:
     """Add every output of one block to its summary.
 
@@ -60,11 +60,13 @@ def summarise_outputs(outputs: np.ndarray, layout: Layout, state: State, sums: n
     sums (S, lanes, 2)   sums of v - centre and of its square, written
     """
     lane_size = min(LANE, outputs.shape[1])
+    place = np.empty(lane_size, np.uint32)
+    work = np.empty((2, ACCUMULATORS))
     for s in range(outputs.shape[0]):
         for lane in range(sums.shape[1]):
             draws = outputs[s, lane * lane_size : (lane + 1) * lane_size]
-            update(layout, state, s, draws)
-            sums[s, lane, 0], sums[s, lane, 1] = lane_sums(draws, layout.centre[s])
+            update(layout, state, s, draws, place)
+            sums[s, lane, 0], sums[s, lane, 1] = lane_sums(draws, layout.centre[s], work)
 
 
 @kernel
@@ -97,13 +99,15 @@ def whole_block(
     score = np.empty((largest, lane_size + _PADDING))
     uniform = np.empty(lane_size)
     scale = np.empty(lane_size)
+    place = np.empty(lane_size, np.uint32)
+    work = np.empty((2, ACCUMULATORS))
     for lane in range(sums.shape[1]):
         draw_inputs(inputs, tables, source, first + lane * lane_size, uniform, score, scale, x)
         loop(x, outputs, lane_size)
         for s in range(sums.shape[0]):
             draws = outputs[s, :lane_size]
-            update(layout, state, s, draws)
-            sums[s, lane, 0], sums[s, lane, 1] = lane_sums(draws, layout.centre[s])
+            update(layout, state, s, draws, place)
+            sums[s, lane, 0], sums[s, lane, 1] = lane_sums(draws, layout.centre[s], work)
 
 
 def whole_block_of(

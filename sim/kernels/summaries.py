@@ -36,7 +36,7 @@ _LAST_CELL = (0x7FF << 7) - 1
 _MAX_OCTAVES = 1024
 _MAX_OCTAVES_FROM_ZERO = 64
 _LEAST = np.int64(-0x8000000000000000)
-_ACCUMULATORS = 64
+ACCUMULATORS = 64
 _FIRST_BIN = 2  # in a segment, after NaN and -inf
 _AT_A_TIME = 64  # summaries planned together: 2 MB of pilot draws
 
@@ -89,11 +89,13 @@ class Waiting(NamedTuple):
     place  (w, S, d)  uint16, place in the segment: enough for the 64 octaves of `origin_zero`
     row    (S,)       int64, row of `draws` of the summaries that keep atoms, -1 for the others
     draws  (w, a, d)  float64
+    work   (2, ACCUMULATORS)  scratch of `lane_sums`
     """
 
     place: np.ndarray
     row: np.ndarray
     draws: np.ndarray
+    work: np.ndarray
 
 
 def plan_layout(pilot: np.ndarray, origin_zero: bool = False) -> Layout:
@@ -340,19 +342,17 @@ def _count_apart(layout, state, j, place, draws):
                 high[k] = v
 
 
-@kernel
-def update(layout, state, j, draws):
-    """Count `draws` (d,) float64 in summary j; NaN and infinities are counted apart.
+@borrowing
+def update(layout, state, j, draws, place):
+    """Count `draws` (d,) float64 in summary j; NaN and infinities are counted apart. place (d or more,) uint32 is scratch.
 
     One summary takes a whole lane at a time, so that its bins stay in the first-level cache: 0.7 ns a draw once the extremes rest, 1.0
     where they move or draws are negative, 0.8 more with atoms.
     """
-    n = draws.size
-    place = np.empty(n, np.uint32)
     place_lane(layout, state, j, draws, place)
     start = np.uint64(layout.offset[j])
     counts = state.counts
-    for i in range(n):
+    for i in range(draws.size):
         counts[start + place[i]] += 1
     if layout.mode[j] != CONTINUOUS:
         _count_apart(layout, state, j, place, draws)
@@ -648,24 +648,26 @@ def replicate_error(replicates: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(replicates).any(axis=0), np.nan, error)
 
 
-@kernel
-def lane_sums(draws, centre):
-    """Return (s1, s2), the sums of v - centre and of its square over the finite draws of one lane (d,).
+@borrowing
+def lane_sums(draws, centre, work):
+    """Return (s1, s2), the sums of v - centre and of its square over the finite draws of one lane (d,); work (2, ACCUMULATORS) is scratch.
 
     Draw i goes to accumulator i mod 64, in order of i; then the upper half of the accumulators is added to the lower, six times. A fixed
     order that vectorises: 0.3 ns a draw; with eight accumulators 1.0.
     """
     n = draws.size
-    sums = np.zeros(_ACCUMULATORS)
-    squares = np.zeros(_ACCUMULATORS)
-    for start in range(0, n, _ACCUMULATORS):
-        row = draws[start : min(start + _ACCUMULATORS, n)]
+    sums, squares = work[0], work[1]
+    for k in range(ACCUMULATORS):
+        sums[k] = 0.0
+        squares[k] = 0.0
+    for start in range(0, n, ACCUMULATORS):
+        row = draws[start : min(start + ACCUMULATORS, n)]
         for k in range(row.size):
             v = row[k] - centre
             v = v if abs(v) < np.inf else 0.0
             sums[k] += v
             squares[k] += v * v
-    half = _ACCUMULATORS // 2
+    half = ACCUMULATORS // 2
     while half > 0:
         for k in range(half):
             sums[k] += sums[k + half]

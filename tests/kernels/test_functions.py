@@ -96,9 +96,10 @@ def test_outputs_reach_their_own_summaries(n):
     sums = np.full((2, n // lane, 2), np.nan)
     functions.summarise_outputs(outputs, layout, state, sums)
     for s in range(2):
-        summaries.update(layout, alone, s, outputs[s])
+        summaries.update(layout, alone, s, outputs[s], np.empty(n, np.uint32))
         for k in range(n // lane):
-            assert tuple(sums[s, k]) == summaries.lane_sums(outputs[s, k * lane : (k + 1) * lane], layout.centre[s])
+            part = outputs[s, k * lane : (k + 1) * lane]
+            assert tuple(sums[s, k]) == summaries.lane_sums(part, layout.centre[s], np.empty((2, summaries.ACCUMULATORS)))
     for found, expected in zip(state, alone, strict=True):
         np.testing.assert_array_equal(found, expected)
 
