@@ -59,7 +59,7 @@ def parts(model: Model) -> list[tuple[Any, tuple[Any, ...]]]:
     waiting = typeof(summaries.Waiting(np.empty((1, 1, 1), np.uint16), np.empty(1, np.int64), np.empty((1, 1, 1)), np.empty((1, 1))))
     counted = (typeof(layout), state, cube, rows, waiting)
     return [
-        (border.compose, (*first, source, rows, int64, int64, rows, *(column,) * 5, cube, whole)),
+        (border.compose, (*first, rows, int64, rows, *(column,) * 5, cube, whole)),
         (border.draw_missed, (*first, int64, source, rows, int64, int64, column, column, rows, *(column,) * 4)),
         (border.summarise, (whole, cube, rows, column, int64, int64, *counted, typeof(model.contrasts.row), rows)),
         (border.compare, (typeof(model.contrasts), rows, column, int64, int64, *counted, whole)),

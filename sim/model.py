@@ -407,7 +407,7 @@ def _strata(
     priors = _priors(scenario, strata)
     ref = np.full((n, border.N_REFS), -1)
     wanted: dict[str, tuple[int, int]] = {}  # slot name -> stratum and column that its number goes to
-    plain: list[str] = []  # those that keep to their Philox streams; the two uniforms of a Beta lie side by side
+    plain: list[str] = []  # those that keep to their Philox streams
     slot = np.full((n, border.N_SLOTS), -1)
     reflection = np.zeros((n, border.N_SLOTS))
     unknown: list[tuple[str, float, float]] = []
@@ -426,11 +426,9 @@ def _strata(
                 ref[j, column] = constants[default]
         for column in _slots_in_use(scenario, stratum):
             name = f"{label}|{_SLOT_NAMES[column]}"
-            wanted[f"{name}-0"] = j, column
-            if column >= border.SLOT_SHARE_SEIZED:
-                plain += [f"{name}-0", f"{name}-1"]
-            elif column != border.SLOT_GAMMA:
-                plain.append(f"{name}-0")
+            wanted[name] = j, column
+            if column != border.SLOT_GAMMA:
+                plain.append(name)
         # Rows are numbered by what they say: their order in a file names no stream.
         for i, row in enumerate(sorted(stratum.rows, key=_row_order)):
             if row.n_events is None:

@@ -395,8 +395,8 @@ def border_block(scenario, n):
     def turned(label, what, i):
         """Return the score of one uniform of a stratum, reflected together with the others that it uses."""
         v = reflections[tuple(label.split("|"))]
-        plain = [score(f"{label}|{column}-0", i) if v[k] != 0.0 else 0.0 for k, column in enumerate(columns)]
-        return score(f"{label}|{what}-0", i) - v[columns.index(what)] * float(v @ plain)
+        plain = [score(f"{label}|{column}", i) if v[k] != 0.0 else 0.0 for k, column in enumerate(columns)]
+        return score(f"{label}|{what}", i) - v[columns.index(what)] * float(v @ plain)
 
     def tail(z):
         return quantiles.normal_tail(quantiles.normal_tail_table(), z)
@@ -404,14 +404,14 @@ def border_block(scenario, n):
     def realised(mean, m, label, what, i):
         """A share that is random around its mean because it is made of m loads of one kind each: variance mean (1 - mean) / m."""
         z = turned(label, what, i)
-        return mean if mean in (0.0, 1.0) else counts.beta(gamma, mean, m - 1.0, tail(z), z, score(f"{label}|{what}-1", i))
+        return mean if mean in (0.0, 1.0) else counts.beta(gamma, mean, m - 1.0, tail(z), z)
 
     def average(mean, cv, m, label, what, i):
         if cv == 0.0 or mean in (0.0, 1.0):
             return mean
         concentration = mean * (1.0 - mean) / (mean * cv / math.sqrt(m)) ** 2 - 1.0
         z = turned(label, what, i)
-        return counts.beta(gamma, mean, max(concentration, 0.0), tail(z), z, score(f"{label}|{what}-1", i))
+        return counts.beta(gamma, mean, max(concentration, 0.0), tail(z), z)
 
     size_name = {"lognormal": "load_log_sd", "gamma": "load_shape"}.get(scenario.load_law)
     names = [*scenario.corridors, *(name for name, _ in scenario.groups)]

@@ -30,7 +30,7 @@ def plain() -> Any:
 @pytest.fixture(scope="module")
 def full() -> Any:
     """Precursors and a condition besides."""
-    return small(*PRECURSORS, parameters=[block("precursor_yield", LAW | {"mean": 0.5})], condition=[condition("100 kg")])
+    return small(*PRECURSORS, parameters=[block("precursor_yield", LAW | {"mean": 0.5})], condition=[condition("50 kg")])
 
 
 def drawn(figure: Any, name: str) -> dict[str, np.ndarray]:

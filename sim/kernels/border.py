@@ -14,15 +14,13 @@ import numpy as np
 from .arithmetic import copy, exp, log
 from .counts import (
     LoadSums,
-    draw_beta_by_cumulants,
-    draw_beta_by_gammas,
+    draw_betas,
     draw_effective_loads,
     draw_missed_loads,
     draw_sums_of_loads,
     geometric_failures,
     log_gamma_ratio,
     log_gamma_ratios,
-    small_shapes,
 )
 from .cubics import PADDING
 from .jit import borrowing, inlined, kernel
@@ -54,7 +52,7 @@ POWDER, PILL, UNRECORDED = range(3)
 ) = range(14)
 N_REFS = 14
 
-# Columns of Strata.slot: the uniforms of a stratum, whose scores are reflected together. A Beta may need a second: the slot after its own.
+# Columns of Strata.slot: the uniforms of a stratum, whose scores are reflected together.
 SLOT_GAMMA, SLOT_POISSON, SLOT_SUM = range(3)
 (
     SLOT_SHARE_SEIZED,
@@ -501,7 +499,7 @@ def draw_missed(strata, tables, law, source, x, first, j, n_events, log_scale, z
     for i in range(n):
         k[i] = max(n_events[i], 1.0)
     if law == LOGNORMAL:
-        draw_effective_loads(tables.sums, size, k, loads_seized)
+        draw_effective_loads(tables.sums, size, k, known, loads_seized)
     else:
         for i in range(n):
             loads_seized[i] = max((size[i] * k[i] + 1.0) / (size[i] + 1.0), 1.0) if law == GAMMA else k[i]
@@ -522,24 +520,7 @@ def draw_missed(strata, tables, law, source, x, first, j, n_events, log_scale, z
 
 
 @kernel
-def draw_beta(tables, source, slot, first, z, mean, concentration, out):
-    """Write draws of Beta(mean c, (1 - mean) c), c = concentration, from scores z and, in lanes with a small shape, the slot after `slot`.
-
-    z, mean, concentration (d,);  out (d,) in place
-    """
-    n = out.size
-    which = np.empty(n, np.int64)
-    few = small_shapes(mean, concentration, which)
-    if few < n:
-        draw_beta_by_cumulants(mean, concentration, z, out)
-    if few > 0:
-        work = np.empty((2, n + PADDING))
-        draw_scores(source, tables, slot + 1, first, work[0, :n], work[1, :n])
-        draw_beta_by_gammas(tables.gamma, tables.tail, mean, concentration, z, work[1, :n], which[:few], out)
-
-
-@kernel
-def draw_share(tables, source, slot, first, z, share, loads, out):
+def draw_share(tables, slot, z, share, loads, out):
     """Write the realised share of the mass of single-kind loads: Beta with mean `share` and variance share (1 - share) / loads.
 
     slot            of its uniform, -1 where the share is certain;  z (d,) its scores
@@ -553,11 +534,11 @@ def draw_share(tables, source, slot, first, z, share, loads, out):
     concentration = np.empty(out.size)
     for i in range(out.size):
         concentration[i] = loads[i] - 1.0
-    draw_beta(tables, source, slot, first, z, share, concentration, out)
+    draw_betas(tables.gamma, tables.tail, share, concentration, z, out)
 
 
 @kernel
-def draw_average_purity(tables, source, slot, first, z, mean, cv, part, loads, limited, out):
+def draw_average_purity(tables, slot, z, mean, cv, part, loads, limited, out):
     """Write the average purity of the mass of one form: Beta with this mean and sd = mean cv / sqrt(m), limited to what a Beta allows.
 
     concentration = (1 - mean) m / (mean cv^2) - 1, limited to 0 .. 1e15;  m = max(1, part x loads)
@@ -578,7 +559,7 @@ def draw_average_purity(tables, source, slot, first, z, mean, cv, part, loads, l
         limited[i] |= (concentration[i] < 0.0) & (mean[i] < 1.0)
     for i in range(n):
         concentration[i] = min(max(concentration[i], 0.0), 1e15)
-    draw_beta(tables, source, slot, first, z, mean, concentration, out)
+    draw_betas(tables.gamma, tables.tail, mean, concentration, z, out)
     for i in range(n):
         out[i] = out[i] if cv[i] > 0.0 else mean[i]  # no spread in this draw
 
@@ -591,7 +572,7 @@ def _add_product(total, a, b):
 
 
 @kernel
-def compose(strata, tables, source, x, first, j, z, seized, missed, mass, loads_seized, loads_missed, parts, counters):
+def compose(strata, tables, x, j, z, seized, missed, mass, loads_seized, loads_missed, parts, counters):
     """Split stratum j by form, make it pure, keep what crossed this border, and add it to the components of its corridor.
 
     realised pill share  S ~ Beta(mean s, variance s (1 - s) / m),  the same for the attributed share A;  m = n_eff seized, K_eff missed
@@ -614,8 +595,8 @@ def compose(strata, tables, source, x, first, j, z, seized, missed, mass, loads_
     limited = np.zeros(n, np.bool_)
     cut = np.zeros(n, np.bool_)
     share = x[ref[ATTRIBUTION_SHARE], :n]
-    draw_share(tables, source, slot[SLOT_ATTRIBUTED_SEIZED], first, z[SLOT_ATTRIBUTED_SEIZED, :n], share, loads_seized, here_seized)
-    draw_share(tables, source, slot[SLOT_ATTRIBUTED_MISSED], first, z[SLOT_ATTRIBUTED_MISSED, :n], share, loads_missed, here_missed)
+    draw_share(tables, slot[SLOT_ATTRIBUTED_SEIZED], z[SLOT_ATTRIBUTED_SEIZED, :n], share, loads_seized, here_seized)
+    draw_share(tables, slot[SLOT_ATTRIBUTED_MISSED], z[SLOT_ATTRIBUTED_MISSED, :n], share, loads_missed, here_missed)
     _add_product(parts[form, N_MISSED], here_missed, missed)
     inland = x[ref[INLAND_RATIO], :n]
     dose = x[ref[DOSE], :n]
@@ -648,8 +629,8 @@ def compose(strata, tables, source, x, first, j, z, seized, missed, mass, loads_
             copy(pills_missed, form_missed)
         else:
             pills = x[ref[PILL_SHARE], :n]
-            draw_share(tables, source, slot[SLOT_SHARE_SEIZED], first, z[SLOT_SHARE_SEIZED, :n], pills, loads_seized, pills_seized)
-            draw_share(tables, source, slot[SLOT_SHARE_MISSED], first, z[SLOT_SHARE_MISSED, :n], pills, loads_missed, pills_missed)
+            draw_share(tables, slot[SLOT_SHARE_SEIZED], z[SLOT_SHARE_SEIZED, :n], pills, loads_seized, pills_seized)
+            draw_share(tables, slot[SLOT_SHARE_MISSED], z[SLOT_SHARE_MISSED, :n], pills, loads_missed, pills_missed)
             for i in range(n):
                 part[i] = 1.0 - pills[i]
             for i in range(n):
@@ -663,7 +644,7 @@ def compose(strata, tables, source, x, first, j, z, seized, missed, mass, loads_
                 (seized, form_seized, here_seized, loads_seized) if side == 0 else (mass, form_missed, here_missed, loads_missed)
             )
             column = columns[side]
-            draw_average_purity(tables, source, slot[column], first, z[column, :n], mean, cv, part, loads, limited, purity)
+            draw_average_purity(tables, slot[column], z[column, :n], mean, cv, part, loads, limited, purity)
             for i in range(n):
                 gross[i] = amount[i] * of_form[i]
             for i in range(n):
@@ -905,9 +886,7 @@ def border_block(
                         strata, tables, law, source, x, start, j, n_events[j, :n], log_scale[strata.block[j], :n],
                         z, missed, mass, loads_seized, loads_missed,
                     )  # fmt: skip
-                    compose(
-                        strata, tables, source, x, start, j, z, seized[j, :n], missed, mass, loads_seized, loads_missed, parts, counters
-                    )
+                    compose(strata, tables, x, j, z, seized[j, :n], missed, mass, loads_seized, loads_missed, parts, counters)
                 for f in range(2):
                     inland, pure = parts[f, INLAND, :n], parts[f, MISSED_PURE, :n]
                     for i in range(n):

@@ -85,6 +85,17 @@ def cubics(table, cells, s):
         s[i] = ((c[3] * s[i] + c[2]) * s[i] + c[1]) * s[i] + c[0]
 
 
+@borrowing
+def cubic_cells(nodes, cells):
+    """Write the cubic through nodes j - 1 .. j + 2 to cells[j], j = 1 .. k - 3, by its place between nodes j and j + 1: (k,), (k, 4)."""
+    for j in range(1, nodes.size - 2):
+        a, b, c, d = nodes[j - 1], nodes[j], nodes[j + 1], nodes[j + 2]
+        cells[j, 0] = b
+        cells[j, 1] = c - a * (1.0 / 3.0) - b * 0.5 - d * (1.0 / 6.0)
+        cells[j, 2] = 0.5 * (a + c) - b
+        cells[j, 3] = (d - a) * (1.0 / 6.0) + 0.5 * (b - c)
+
+
 # --- in two coordinates, from the nodes themselves -------------------------------------------------------------------------------
 
 

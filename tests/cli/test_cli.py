@@ -408,12 +408,12 @@ above = 1
 
 def test_dry_run_of_sweeps_counts_cases_and_blocks_and_estimates_the_time(scenario: Path, tmp_path: Path) -> None:
     scenario.write_text(scenario.read_text(encoding="utf-8") + SWEEP, encoding="utf-8")
-    common = ("run", scenario, "--results", tmp_path / "results", "--draws", "64", "--threads", "1")
+    common = ("run", scenario, "--results", tmp_path / "results", "--draws", "1024", "--threads", "1")
     before = everything_below(tmp_path)
     outcome = sim(*common, "--dry-run")
     plan = " ".join(outcome.stderr.split())
     assert "rho: 0.0, 0.5 (correlation.borders.value)" in plan
-    for words in ("cases 4;", "in all 256 draws in 64 blocks", "done nothing", "by a pilot here of the first case; others may differ"):
+    for words in ("cases 4;", "in all 4,096 draws in 64 blocks", "done nothing", "by a pilot here of the first case; others may differ"):
         assert words in plan
     assert re.search(r"time about \d+ (s|min)", plan)
     assert everything_below(tmp_path) == before
@@ -421,7 +421,7 @@ def test_dry_run_of_sweeps_counts_cases_and_blocks_and_estimates_the_time(scenar
     assert (made.exit_code, made.stdout) == (0, outcome.stdout)
     lines = [line.split()[:5] for line in made.stderr.splitlines()]
     assert ["0.5", "1", "all-borders", "(group)", "FY2024"] in lines
-    assert "256 draws in" in made.stderr
+    assert "4,096 draws in" in made.stderr
     assert "done all" in " ".join(sim(*common, "--dry-run").stderr.split())
     shown = sim("show", made.stdout.strip(), "--quantity", "n_missed")
     assert shown.stdout.splitlines()[2].split()[:4] == ["rho", "prior", "corridor", "period"]
@@ -431,7 +431,7 @@ def test_dry_run_of_sweeps_counts_cases_and_blocks_and_estimates_the_time(scenar
 def test_a_long_table_of_cases_is_cut(scenario: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(printed, "MOST_ROWS", 5)
     scenario.write_text(scenario.read_text(encoding="utf-8") + SWEEP, encoding="utf-8")
-    outcome = sim("run", scenario, "--results", tmp_path / "results", "--draws", "16", "--threads", "1")
+    outcome = sim("run", scenario, "--results", tmp_path / "results", "--draws", "1024", "--threads", "1")
     assert "The first 5 of 24 rows" in outcome.stderr
 
 

@@ -223,7 +223,7 @@ def averages(mean, cv, loads, n):
     z, out, limited = np.empty(n), np.empty(n), np.zeros(n, np.bool_)
     border.draw_scores(source, tables, 0, 0, np.empty(n), z)
     mean, cv, loads = (np.full(n, number) for number in (mean, cv, loads))
-    border.draw_average_purity(tables, source, 0, 0, z, mean, cv, np.ones(n), loads, limited, out)
+    border.draw_average_purity(tables, 0, z, mean, cv, np.ones(n), loads, limited, out)
     return out, limited
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import special, stats
 from scipy.stats import qmc
 
-from sim.kernels import counts
+from sim.kernels import counts, quantiles
 
 COMPILED = not numba.config.DISABLE_JIT
 # compiled code divides by NumPy's rules without a word; in Python NumPy warns
@@ -62,9 +62,9 @@ def failures(detection_rate, t, out):
 
 
 @numba.njit
-def betas(table, mean, concentration, t1, z1, z2, out):
+def betas(table, mean, concentration, t, z, out):
     for i in range(out.size):
-        out[i] = counts.beta(table, mean, concentration, t1[i], z1[i], z2[i])
+        out[i] = counts.beta(table, mean, concentration, t[i], z[i])
 
 
 @numba.njit
@@ -247,9 +247,9 @@ def test_geometric_failures_at_a_vanishing_detection_rate(detection_rate):
 
 
 def beta_draws(mean, concentration, n):
-    points = qmc.Sobol(2, seed=np.random.default_rng(7)).random(n)
+    points = qmc.Sobol(1, seed=np.random.default_rng(7)).random(n)[:, 0]
     t = fold(np.clip(points, 2.0**-54, 1.0 - 2.0**-53))
-    return apply(betas, GAMMA, mean, concentration, t[:, 0], score(t[:, 0]), score(t[:, 1]), size=n)
+    return apply(betas, GAMMA, mean, concentration, t, score(t), size=n)
 
 
 @pytest.mark.parametrize(
@@ -277,11 +277,57 @@ def test_beta_of_no_concentration_is_all_or_nothing():
     np.testing.assert_array_equal(beta_draws(1.0, 3.0, 64), 1.0)
 
 
-@given(st.floats(1e-9, 1.0 - 1e-9), st.floats(0.0, 1e12), st.floats(2.0**-54, 0.5), st.booleans(), st.floats(-8.3, 8.3))
-def test_beta_stays_within_its_support(mean, concentration, tail, upper, z2):
+def shapes(n):
+    """Return n pairs (mean, concentration) of every way to draw a Beta, and some at its borders."""
+    rng = np.random.default_rng(11)
+    a, b = np.exp(rng.uniform(np.log(1e-3), np.log(1e3), (2, n)))
+    mean, concentration = a / (a + b), a + b
+    edges = [(0.5, 16.0), (0.5, 15.999), (0.9, 80.0), (0.5, 2.5), (0.5, 2.499), (0.2, 1.25 / 0.8), (0.01, 1e15), (0.5, 1e-9), (0.3, 0.0)]
+    mean[: len(edges)], concentration[: len(edges)] = np.transpose(edges)
+    return mean, concentration
+
+
+def test_beta_in_probability():
+    """F(x(u)) = u within 7e-4 in every law; where x is within a few bits of 0 or 1, up to the mass there."""
+    z = np.linspace(-6.0, 6.0, 97 if COMPILED else 13)
+    t = fold(special.ndtr(z))
+    u = special.ndtr(z)
+    for mean, concentration in zip(*shapes(600 if COMPILED else 60), strict=True):
+        x = apply(betas, GAMMA, mean, concentration, t, z, size=z.size)
+        law = stats.beta(mean * max(concentration, 1e-9), (1.0 - mean) * max(concentration, 1e-9))
+        below = np.where(x < 1e-303, 0.0, law.cdf(x * (1.0 - 1e-12)))
+        above = np.where(x > 1.0 - 1e-12, 1.0, law.cdf(np.maximum(x, 1e-303) * (1.0 + 1e-12)))
+        assert (below - 7e-4 < u).all(), (mean, concentration)
+        assert (u < above + 7e-4).all(), (mean, concentration)
+
+
+def test_betas_of_a_lane_are_those_one_by_one():
+    n = 1_000 if COMPILED else 60
+    mean, concentration = shapes(n)
+    mean[-2:] = 0.0, 1.0
+    z = np.random.default_rng(12).normal(size=n)
+    tail = quantiles.normal_tail_table()
+    found = apply(counts.draw_betas, GAMMA, tail, mean, concentration, z, size=n)
+    one = [
+        apply(betas, GAMMA, m, c, np.array([quantiles.normal_tail(tail, s)]), np.array([s]), size=1)[0]
+        for m, c, s in zip(mean, concentration, z, strict=True)
+    ]
+    np.testing.assert_allclose(found, one, rtol=1e-12, atol=0.0)
+
+
+@given(st.floats(1e-9, 1.0 - 1e-9), st.floats(0.0, 1e12), st.floats(2.0**-54, 0.5), st.booleans())
+def test_beta_stays_within_its_support(mean, concentration, tail, upper):
     t = np.array([-tail if upper else tail])
-    draw = apply(betas, GAMMA, mean, concentration, t, score(t), np.array([z2]), size=1)[0]
+    draw = apply(betas, GAMMA, mean, concentration, t, score(t), size=1)[0]
     assert 0.0 <= draw <= 1.0
+
+
+@given(st.floats(1e-6, 1.0 - 1e-6), st.floats(0.0, 1e9))
+def test_beta_grows_with_its_uniform(mean, concentration):
+    """It is a quantile, up to rounding."""
+    z = np.linspace(-8.0, 8.0, 65)
+    draws = apply(betas, GAMMA, mean, concentration, fold(special.ndtr(z)), z, size=z.size)
+    assert (np.diff(draws) >= -1e-9).all()
 
 
 # sums of lognormal loads

@@ -120,18 +120,6 @@ def mutant(asked: Any, change: Callable[[compiled.Model], compiled.Model]) -> Tr
     return run_model(change(compiled.compile_model(asked)))
 
 
-def with_loads(effective: Callable[[np.ndarray], np.ndarray]) -> Callable[[compiled.Model], compiled.Model]:
-    """Return a change of the table of effective loads into another function of the number of loads."""
-
-    def change(model: compiled.Model) -> compiled.Model:
-        sums = model.tables.sums
-        counts = compiled.counts.node_counts().astype(float)
-        table = np.repeat(np.log(effective(counts))[:, None], sums.effective.shape[1], axis=1)
-        return dataclasses.replace(model, tables=model.tables._replace(sums=sums._replace(effective=table)))
-
-    return change
-
-
 # --- one stratum -------------------------------------------------------------------------------------------------------------------
 
 ALL = {"keep_draws": DRAWS, "draws": DRAWS}
