@@ -159,6 +159,8 @@ def opened(scheduler: str | None, workers: int | None) -> Iterator[Cluster]:
                         threads_per_worker=1,
                         processes=True,
                         dashboard_address=None,
+                        # it serves pages all the same, and would complain of a second cluster on its port
+                        scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
                         silence_logs=logging.CRITICAL,
                     )
                 )

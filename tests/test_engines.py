@@ -210,6 +210,11 @@ def test_a_running_cluster_that_loses_a_worker(engine, reference, tmp_path):
             assert doomed.returncode == -signal.SIGKILL
 
 
+def test_two_clusters_on_one_machine_do_not_complain_of_each_other():
+    with engines.dask(workers=1), engines.dask(workers=1):  # a warning of a port in use would be an error here
+        pass
+
+
 def test_no_scheduler_at_the_address(monkeypatch):
     monkeypatch.setattr(cluster, "_CONNECT_SECONDS", 0.5)
     begin = time.monotonic()
