@@ -158,6 +158,7 @@ class Engine(Protocol):
     summarise(block, layout, state, sums)  adds the block's draws to `state`, writes lane sums to `sums` (S, lanes, 2) and returns its
                                            counters (integers, to be added up)
     store(block)                           returns the draws themselves: (S, points) and the inputs behind them, (x, points)
+    blocks_a_call                          a power of two: how soon Ctrl-C is heard, for what a call costs. No number depends on it
     wide                                   counts take 64 bits, because a draw may count many times
     """
 
@@ -166,6 +167,7 @@ class Engine(Protocol):
     n_summaries: int
     n_inputs: int
     n_counters: int
+    blocks_a_call: int
     origin_zero: bool
     wide: bool
 
@@ -262,16 +264,18 @@ class _Work:
         source = self._sources.of(replicate)
         part = Part(replicate=replicate, covers=[], state=self.blank(), counters=np.zeros(self._engine.n_counters, np.int64))
         for _, first, points in tasks:
-            for start in range(first, first + points, BLOCK):
+            start = first
+            while start < first + points:
                 if not going_on():
                     return None
-                size = min(BLOCK, first + points - start)
+                size = 1 << (min(BLOCK * self._engine.blocks_a_call, first + points - start).bit_length() - 1)
                 lane = min(size, border.LANE)
                 sums = np.empty((self._engine.n_summaries, size // lane, 2))
                 part.counters += self._engine.summarise(Block(source, start, size), self.layout, part.state, sums)
                 level = (size // lane).bit_length() - 1
                 summaries.merge_node(part.sums, level, (start // lane) >> level, summaries.tree_sum(np.moveaxis(sums, 1, 0)))
                 count(size)
+                start += size
             part.covers.append((first, points))
         part.seconds = time.perf_counter() - begin
         return part
