@@ -60,7 +60,8 @@ def missed_counts(table: Array, tail_table: Array, score_table: Array, shape: Ar
 def sums_of_loads(sums: LoadSums, score_table: Array, sigma: Array, k: Array, u: Array, z: Array, out: Array) -> None:
     """Write log sums of k lognormal loads."""
     quantiles.normal_scores(score_table, u[0], z[0])
-    counts.draw_sums_of_loads(sums, sigma, k, z[0], out, z[1])
+    counts.draw_sums_of_loads(sums, sigma, k, False, z[0], out)
+    counts.draw_effective_loads(sums, sigma, k, False, z[1])
 
 
 @kernel

@@ -366,14 +366,14 @@ def draw_stratum_scores(strata, tables, source, first, j, n, z):
 
 
 @kernel
-def draw_loads(tables, law, size, k, z, log_sum, effective):
-    """Write the log of the sum of k >= 1 standardised loads at normal score z, and their effective number, 1 .. k.
+def draw_sums(tables, law, size, k, known, z, log_sum):
+    """Write the log of the sum of k >= 1 standardised loads at normal score z.
 
-    size (d,)   load_log_sd or load_shape;  k, z (d,);  log_sum, effective (d,) in place
+    size (d,)   load_log_sd or load_shape;  k, z (d,);  known: k is the same in every draw;  log_sum (d,) in place
     """
     n = k.size
     if law == LOGNORMAL:
-        draw_sums_of_loads(tables.sums, size, k, z, log_sum, effective)
+        draw_sums_of_loads(tables.sums, size, k, known, z, log_sum)
     elif law == GAMMA:
         shape = np.empty(n)
         for i in range(n):
@@ -381,12 +381,20 @@ def draw_loads(tables, law, size, k, z, log_sum, effective):
         log_gamma_ratios(tables.gamma, shape, z, log_sum)
         for i in range(n):
             log_sum[i] += log(shape[i])
-        for i in range(n):
-            effective[i] = max((shape[i] + 1.0) / (size[i] + 1.0), 1.0)
     else:
         for i in range(n):
             log_sum[i] = log(k[i])
-            effective[i] = k[i]
+
+
+@kernel
+def draw_effective(tables, law, size, k, known, effective):
+    """Write the effective number of k >= 1 loads, 1 .. k; as `draw_sums`."""
+    n = k.size
+    if law == LOGNORMAL:
+        draw_effective_loads(tables.sums, size, k, known, effective)
+    else:
+        for i in range(n):
+            effective[i] = max((size[i] * k[i] + 1.0) / (size[i] + 1.0), 1.0) if law == GAMMA else k[i]
 
 
 @inlined
@@ -408,16 +416,18 @@ def draw_scale(strata, tables, law, source, x, first, b, n_events, seized, log_s
     Source: method.md section 2, Mass.
     """
     n = log_scale.size
-    work = np.empty((8, n + PADDING))
+    work = np.empty((7, n + PADDING))
     t, z, events, size = work[0, :n], work[1, :n], work[2, :n], work[3, :n]
-    loads, log_sum, effective, total = work[4, :n], work[5, :n], work[6, :n], work[7, :n]
+    loads, log_sum, total = work[4, :n], work[5, :n], work[6, :n]
     total[:] = 0.0
     log_scale[:] = 0.0
     for k in range(strata.term_start[b], strata.term_start[b + 1]):
         draw_scores(source, tables, strata.term_slot[k], first, t, z)
         events[:] = 0.0
+        known = True
         for m in range(strata.term_member_start[k], strata.term_member_start[k + 1]):
             member = strata.term_member[m]
+            known &= strata.unknown_start[member] == strata.unknown_start[member + 1]
             for i in range(n):
                 events[i] += n_events[member, i]
             for i in range(n):
@@ -428,7 +438,7 @@ def draw_scale(strata, tables, law, source, x, first, b, n_events, seized, log_s
             copy(x[strata.term_size[k]], size)
         else:
             size[:] = 0.0
-        draw_loads(tables, law, size, loads, z, log_sum, effective)
+        draw_sums(tables, law, size, loads, known, z, log_sum)
         for i in range(n):
             total[i] += exp(log_sum[i]) if events[i] > 0.0 else 0.0
     for i in range(n):
@@ -498,14 +508,11 @@ def draw_missed(strata, tables, law, source, x, first, j, n_events, log_scale, z
         size[:] = 0.0
     for i in range(n):
         k[i] = max(n_events[i], 1.0)
-    if law == LOGNORMAL:
-        draw_effective_loads(tables.sums, size, k, known, loads_seized)
-    else:
-        for i in range(n):
-            loads_seized[i] = max((size[i] * k[i] + 1.0) / (size[i] + 1.0), 1.0) if law == GAMMA else k[i]
+    draw_effective(tables, law, size, k, known, loads_seized)
     for i in range(n):
         k[i] = max(missed[i], 1.0)
-    draw_loads(tables, law, size, k, z[SLOT_SUM, :n], mass, loads_missed)
+    draw_effective(tables, law, size, k, False, loads_missed)
+    draw_sums(tables, law, size, k, False, z[SLOT_SUM, :n], mass)
     if ref[LOAD_MEDIAN] >= 0:
         median = x[ref[LOAD_MEDIAN]]
         for i in range(n):

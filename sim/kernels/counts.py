@@ -665,14 +665,14 @@ class LoadSums(NamedTuple):
     """Tables of sums of k truncated lognormal loads over (k, sigma, z), for sigmas low, low + step, ...
 
     g = sigma nodes (1 where sigma is one constant, else at least 4), k = 144 nodes of node_counts(), z = 69 scores
-    ratio      (k, g, z)  log(S_k / (k mu))
+    log_sum    (k, g, z)  log(S_k / k)
     effective  (k, g, 4)  n_eff, cubics between sigma nodes; where there is one node, that number
     mean       (g, 4)     log mu, the same
     low, step             sigma of the first node and the distance of nodes (step 0: one node)
     score_median          score e of the median of a truncated standard normal
     """
 
-    ratio: np.ndarray
+    log_sum: np.ndarray
     effective: np.ndarray
     mean: np.ndarray
     low: float
@@ -702,10 +702,11 @@ def load_sums(low: float, high: float, truncation: float) -> LoadSums:
 
     with ThreadPoolExecutor() as pool:
         tables = _rounded(np.stack(list(pool.map(one, sigmas.tolist())), axis=1))
+    mean = _rounded(log_mean_load(sigmas, truncation))
     return LoadSums(
-        ratio=np.ascontiguousarray(tables[..., :-1]),
+        log_sum=np.ascontiguousarray(tables[..., :-1] + mean[:, None]),
         effective=np.stack([_by_sigma(row.copy()) for row in tables[..., -1]]),
-        mean=_by_sigma(_rounded(log_mean_load(sigmas, truncation))),
+        mean=_by_sigma(mean),
         low=float(sigmas[0]),
         step=step,
         score_median=float(_rounded(truncated_scores(np.zeros(1), truncation))[0]),
@@ -775,18 +776,19 @@ def log_sum_of_loads(sums, sigma, k, z):
     """
     node, weight, _, shrink = _node_of(k)
     cell, across = _sigma_cell(sums, sigma)
+    _, n_sigmas, n_scores = sums.log_sum.shape
     y = (min(max(z, -Z_LIMIT), Z_LIMIT) + Z_LIMIT) / _SUM_Z_STEP
-    j = min(max(int(y), 1), sums.ratio.shape[2] - 3)
-    _, n_sigmas, n_scores = sums.ratio.shape
+    j = min(max(int(y), 1), n_scores - 3)
     stride = n_scores if n_sigmas > 1 else 0
     first = (node * n_sigmas + max(cell - 1, 0)) * n_scores + j - 1
-    ratio = sums.ratio.reshape(-1)
-    total = (1.0 - weight) * patch(ratio, first, stride, across, y - j) + weight * patch(
-        ratio, first + n_sigmas * n_scores, stride, across, y - j
-    )
+    table = sums.log_sum.reshape(-1)
+    here = patch(table, first, stride, across, y - j)
+    beyond = patch(table, first + n_sigmas * n_scores, stride, across, y - j)
+    total = (1.0 - weight) * here + weight * beyond
     if shrink != 1.0:
-        total /= sqrt(shrink)
-    return total + log(k) + _cubic(sums.mean[cell], across)
+        mean = _cubic(sums.mean[cell], across)
+        total = mean + (total - mean) / sqrt(shrink)
+    return total + log(k)
 
 
 @inlined
@@ -810,60 +812,46 @@ def _sigma_cells(sums, sigma, cell, across):
 
 
 @kernel
-def draw_sums_of_loads(sums, sigma, k, z, log_sum, effective):
-    """Write `log_sum_of_loads` at (sigma, k, z) and `effective_loads` at (sigma, k) of every draw: arrays (d,), the last two in place."""
+def draw_sums_of_loads(sums, sigma, k, known, z, out):
+    """Write `log_sum_of_loads` at (sigma, k, z) of every draw: all arrays (d,), `out` in place; `known`: k is the same in every draw."""
     n = k.size
-    _, n_sigmas, n_scores = sums.ratio.shape
+    _, n_sigmas, n_scores = sums.log_sum.shape
     stride = n_scores if n_sigmas > 1 else 0  # one sigma is four times itself, with weights 0, 1, 0, 0
-    before = 1 if n_sigmas > 1 else 0
-    ratio = sums.ratio.reshape(-1)
-    places = np.empty((3, n + PADDING), np.int64)
-    cell, node, first_score = places[0, :n], places[1, :n], places[2, :n]
-    work = np.empty((5, n + PADDING))
-    across, weight, linear, between, mean = work[0, :n], work[1, :n], work[2, :n], work[3, :n], work[4, :n]
+    table = sums.log_sum.reshape(-1)
+    size = n_sigmas * n_scores  # of the tables of one number of loads
+    work = np.empty((3, n + PADDING))
+    across, weight, beyond = work[0, :n], work[1, :n], work[2, :n]
+    cell = np.empty(n, np.int64)
     first = np.empty(n, np.uint64)
     _sigma_cells(sums, sigma, cell, across)
     for i in range(n):
-        node[i], weight[i], linear[i] = _node_below(k[i])
-    for i in range(n):
         y = (min(max(z[i], -Z_LIMIT), Z_LIMIT) + Z_LIMIT) / _SUM_Z_STEP
         j = min(max(np.int64(y), 1), n_scores - 3)
-        first_score[i] = j - 1
-        between[i] = y - j
+        first[i] = np.uint64((cell[i] if stride == 0 else cell[i] - 1) * n_scores + j - 1)
+        out[i] = y - j
+    if known:
+        node, part, _, _ = _node_of(k[0])
+        row = np.empty(size)
+        for c in range(size):
+            row[c] = (1.0 - part) * table[node * size + c] + part * table[(node + 1) * size + c]
+        patches(row, first, stride, across, out)
+    else:
+        for i in range(n):
+            cell[i], weight[i], _ = _node_below(k[i])
+        for i in range(n):
+            first[i] += np.uint64(cell[i] * size)
+        copy(out, beyond)
+        patches(table, first, stride, across, out)
+        for i in range(n):
+            first[i] += np.uint64(size)
+        patches(table, first, stride, across, beyond)
+        for i in range(n):
+            out[i] = (1.0 - weight[i]) * out[i] + weight[i] * beyond[i]
     for i in range(n):
-        first[i] = np.uint64((node[i] * n_sigmas + cell[i] - before) * n_scores + first_score[i])
-    copy(between, log_sum)
-    patches(ratio, first, stride, across, log_sum)
-    for i in range(n):
-        first[i] += np.uint64(n_sigmas * n_scores)
-    patches(ratio, first, stride, across, between)
-    for i in range(n):
-        log_sum[i] = (1.0 - weight[i]) * log_sum[i] + weight[i] * between[i]
-    for i in range(n):
-        first[i] = np.uint64(cell[i])
-    copy(across, mean)
-    cubics(sums.mean, first, mean)
-    for i in range(n):
-        log_sum[i] += mean[i] + log(k[i])
-    for i in range(n):
-        first[i] = np.uint64(node[i] * n_sigmas + cell[i])
-    _effective_at(sums, first, across, linear, k, between, effective)
+        out[i] += log(k[i])
     for i in range(n):
         if k[i] >= _MAX_K:
-            log_sum[i] = log_sum_of_loads(sums, sigma[i], k[i], z[i])
-            effective[i] = effective_loads(sums, sigma[i], k[i])
-
-
-@borrowing
-def _effective_at(sums, first, across, linear, k, beyond, out):
-    """Write `effective_loads`, k below 2^20, from the cubics `first` and those of the next node: all (d,); `beyond` scratch."""
-    numbers = sums.effective.reshape((-1, 4))
-    copy(across, out)
-    copy(across, beyond)
-    cubics(numbers, first, out)
-    cubics(numbers[sums.mean.shape[0] :], first, beyond)
-    for i in range(out.size):
-        out[i] = min(max(out[i] + linear[i] * (beyond[i] - out[i]), 1.0), k[i])
+            out[i] = log_sum_of_loads(sums, sigma[i], k[i], z[i])
 
 
 @kernel
@@ -894,7 +882,13 @@ def draw_effective_loads(sums, sigma, k, known, out):
     for i in range(n):
         node, _, linear_of[i] = _node_below(k[i])
         first[i] = np.uint64(node * n_sigmas + cell[i])
-    _effective_at(sums, first, across, linear_of, k, beyond, out)
+    numbers = sums.effective.reshape((-1, 4))
+    copy(across, out)
+    copy(across, beyond)
+    cubics(numbers, first, out)
+    cubics(numbers[n_sigmas:], first, beyond)
+    for i in range(n):
+        out[i] = min(max(out[i] + linear_of[i] * (beyond[i] - out[i]), 1.0), k[i])
     for i in range(n):
         if k[i] >= _MAX_K:
             out[i] = effective_loads(sums, sigma[i], k[i])
