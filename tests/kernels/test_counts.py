@@ -449,6 +449,22 @@ def test_effective_loads_lie_between_one_and_all(tables, data):
     assert apply(effective, sums, sigma, np.array([1.0]), size=1)[0] == 1.0
 
 
+@pytest.mark.parametrize("known", [1.0, 5.0, 16.0, 17.0, 863.0, float(4 * LARGEST_NODE), None])
+def test_loads_of_a_lane_are_those_one_by_one(tables, known):
+    """A known number of loads goes by a row of the tables; it and the look-ups of a lane interpolate as the functions of one draw do."""
+    _, sums = tables
+    rng = np.random.default_rng(13)
+    n = 203 if COMPILED else 19
+    k = np.full(n, known) if known else np.floor(np.exp(rng.uniform(0.0, np.log(4.0 * LARGEST_NODE), n)))
+    sigma, z = rng.uniform(min(SIGMAS), max(SIGMAS), n), rng.normal(size=n)
+    log_sum_found = apply(counts.draw_sums_of_loads, sums, sigma, k, known is not None, z, size=n)
+    found = apply(counts.draw_effective_loads, sums, sigma, k, known is not None, size=n)
+    for i in range(n):
+        one = slice(i, i + 1)
+        assert log_sum_found[i] == pytest.approx(log_sum(sums, sigma[i], k[one], z[one])[0], rel=1e-12, abs=1e-12)
+        assert found[i] == pytest.approx(apply(effective, sums, sigma[i], k[one], size=1)[0], rel=1e-12)
+
+
 @given(strategies.seeds())
 def test_nothing_depends_on_what_was_asked_before(seed):
     """Scalars in, a scalar out: any order of calls gives the same bits."""
