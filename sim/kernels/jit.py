@@ -68,7 +68,7 @@ def _compiled(function: F, *, counting: bool) -> F:
 
 def inlined(function: F) -> F:
     """Compile a small scalar function that its callers inline at the level of LLVM."""
-    compiled: F = numba.njit(function, nogil=True, error_model="numpy", forceinline=True, no_cfunc_wrapper=True, _nrt=True)
+    compiled: F = numba.njit(function, nogil=True, error_model="numpy", forceinline=True, no_cfunc_wrapper=True, _nrt=False)
     return compiled
 
 
