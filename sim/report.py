@@ -22,21 +22,25 @@ MOST_ROWS = 1_000  # of a table; MOST_SENTENCES of those that stand for the answ
 MOST_SENTENCES = 24
 MOST_CELLS = 30_000  # whose quantiles are written out: a case of the shipped scenario has 150 for each quantity
 _AT = (0.05, 0.25, 0.5, 0.75, 0.95)
+_SHORT = 24  # characters of a label that stays on one line; what is longer in a cell of text is given room
 
 _STYLE = """
 :root { color-scheme: light dark; }
-body { font: 1rem/1.5 system-ui, sans-serif; max-width: 62rem; margin: 0 auto; padding: 1rem; }
+body { font: 1rem/1.5 system-ui, sans-serif; max-width: 78rem; margin: 0 auto; padding: 1rem; }
+p, li, dl, img { max-width: min(62rem, 100%); }
 h1 { font-size: 1.6rem; line-height: 1.25; } h2 { margin-top: 2.2rem; border-bottom: 1px solid; }
-img { max-width: 100%; height: auto; background: #fff; }
+figure { margin: 1rem 0; } img { height: auto; background: #fff; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .9rem; margin: .8rem 0; }
 caption { text-align: left; font-weight: bold; padding: .3rem 0; }
 th, td { padding: .15rem .6rem; text-align: left; vertical-align: top; border-bottom: 1px solid #8886; }
-tbody th { font-weight: normal; } td.number, th.number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
+tbody th { font-weight: normal; } .unbroken { white-space: nowrap; } .prose { min-width: 11rem; }
+td.number, th.number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; font-size: .8rem; } dt { font-weight: bold; } dd { overflow-wrap: anywhere; }
 .lines { white-space: pre-wrap; } footer { margin-top: 2rem; font-size: .9rem; }
 @media print { body { max-width: none; font-size: 10pt; } thead { display: table-header-group; } tr, figure, li { break-inside: avoid; }
-  .wide { overflow: visible; } table { font-size: 8pt; } }
+  img { max-height: 21cm; } h2, caption { break-after: avoid; } .wide { overflow: visible; }
+  table { font-size: 8pt; } th, td { padding: .1rem .4rem; } .prose { min-width: 8rem; } }
 """
 
 
@@ -62,7 +66,15 @@ def tag(name: str, /, *inside: str, **attributes: str) -> Markup:
 
 
 def _escaped(text: str) -> str:
-    return text if isinstance(text, Markup) else html.escape(text)
+    """Return text as HTML, the same text, in which a number stays with its unit and a name may break before what it covers, and within.
+
+    >>> _escaped("x[FY2021,FY2022]: 5 % < 3")
+    'x<wbr>[FY2021,<wbr>FY2022]: <span class="unbroken">5 %</span> &lt; 3'
+    """
+    if isinstance(text, Markup):
+        return text
+    kept = re.sub(r"\d (?:%|kg\b)", r'<span class="unbroken">\g<0></span>', html.escape(text))
+    return re.sub(r"(?<=\w)(?=\[)|(?<=,)(?=\w)(?!\d{3})", "<wbr>", kept)
 
 
 def _heading(text: str) -> str:
@@ -79,11 +91,22 @@ def _table(caption: str, header: Sequence[str], rows: Sequence[Sequence[str]], n
     kind = {"class_": "number"} if numbers else {}
     top = [tag("th", _heading(text), scope="col", **(kind if k >= n_labels else {})) for k, text in enumerate(header)]
     body = [
-        tag("tr", *(tag("th", text, scope="row") if k < n_labels else tag("td", text, **kind) for k, text in enumerate(row)))
+        tag(
+            "tr",
+            *(
+                tag("th", text, scope="row", **_room(text)) if k < n_labels else tag("td", text, **kind or _room(text))
+                for k, text in enumerate(row)
+            ),
+        )
         for row in rows
     ]
     whole = tag("table", tag("caption", caption), tag("thead", tag("tr", *top)), tag("tbody", *(Markup(f"\n{row}") for row in body)))
     return tag("div", whole, class_="wide", tabindex="0", role="region", aria_label=caption)
+
+
+def _room(text: str) -> dict[str, str]:
+    """Return the class of a cell of text: else a table squeezes prose to a word a line before it scrolls, and breaks names at hyphens."""
+    return {"class_": "unbroken" if len(text) <= _SHORT else "prose"}
 
 
 def _list(texts: Iterable[str]) -> Markup:
@@ -392,7 +415,7 @@ def page(tree: xr.DataTree) -> tuple[str, list[str]]:
         tag("meta", charset="utf-8"),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         Markup("<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">"),
-        tag("title", f"{about['name']} {about['run_id']}: {about['title']}"),
+        tag("title", Markup(html.escape(f"{about['name']} {about['run_id']}: {about['title']}"))),  # a browser reads no elements here
         tag("style", Markup(_STYLE)),
     ]
     parts = [tag("head", *(Markup(f"\n{each}") for each in head)), tag("body", tag("main", *(Markup(f"\n{each}") for each in body)))]

@@ -18,10 +18,10 @@ import sim
 from sim import printed, report
 from sim.errors import ResultError
 
-VOID = {"meta", "img"}
+VOID = {"meta", "img", "wbr"}
 KNOWN = VOID | {
     *("html", "head", "title", "style", "body", "main", "section", "h1", "h2", "p", "a", "pre", "div", "ul", "li", "dl", "dt", "dd"),
-    *("table", "caption", "thead", "tbody", "tr", "th", "td", "figure", "figcaption", "details", "summary"),
+    *("table", "caption", "thead", "tbody", "tr", "th", "td", "figure", "figcaption", "details", "summary", "span"),
 }
 GROWTH = {"id": "growth", "corridor": NASTY, "periods": ["FY2023", "FY2024"]}
 
@@ -92,6 +92,14 @@ def test_any_text_comes_back(text: str, name: str) -> None:
     reader = read(report.tag("p", text, report.tag("a", text, title=name)))
     assert "".join(reader.text) == 2 * text
     assert reader.of("a") == [{"title": name}]
+
+
+def test_a_title_holds_no_elements() -> None:
+    """A browser shows them as they stand there; this question has a name in brackets and a number with its unit."""
+    page = report.page(small(question="Is x[a,b] above 5 kg?"))[0]
+    [title] = re.findall(r"<title>(.*?)</title>", page)
+    assert title.endswith(": Is x[a,b] above 5 kg?")
+    assert "x<wbr>[a,<wbr>b]" in page
 
 
 def test_the_page_is_whole_and_needs_nothing(page: str) -> None:
