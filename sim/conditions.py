@@ -88,7 +88,6 @@ class _Plain(Protocol):
     n_summaries: int
     n_inputs: int
     n_counters: int
-    blocks_a_call: int
     origin_zero: bool
 
     def store_into(self, block: Any, stored: np.ndarray, stored_inputs: np.ndarray) -> np.ndarray: ...
@@ -125,7 +124,6 @@ class Conditioned:
         self.n_parameters = len(model.parameter_draws)
         self.n_summaries = 2 * plain.n_summaries + 2 + self.n_parameters
         self._n_claims = model.contrasts.claim_contrast.size
-        self.blocks_a_call = plain.blocks_a_call
         self.n_counters = plain.n_counters + 2 * self._n_claims + 2
 
     def summarise(self, block: Any, layout: summaries.Layout, state: summaries.State, sums: np.ndarray) -> np.ndarray:

@@ -562,7 +562,6 @@ class _FunctionEngine:
         self._evaluate = evaluate
         self._loop = loop
         self._whole_block: Callable[..., None] | None = None
-        self.blocks_a_call = 1 if loop is None else 4  # Numba takes 30 us to hand a loop over
         self.slot_names = slot_names
         self.n_point_slots = len(slot_names)
         self.n_summaries = n_outputs

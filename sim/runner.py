@@ -23,6 +23,8 @@ METHOD_VERSION = 3  # of the numbers: raised by every change that moves a result
 PROBABILITIES = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975, 0.99, 0.995)
 BLOCK = 2**16
 _BLOCKS_A_TASK = 16  # so that a task's counts fit 32 bits many times over and its result is worth the merging
+_FIRST_CALL = 2**12  # points of the first call of an engine, between two of which Ctrl-C is heard: a slow function takes a second for them
+_QUICK = 0.5  # seconds of a call below which the next takes twice the points: a border then takes 2^16, a compiled function a whole task
 _MOST_UINT32 = 2**32  # points from which on counts take 64 bits
 
 TOLERANCE_REPLICATES = 32  # batches that a tolerance is judged by
@@ -158,7 +160,6 @@ class Engine(Protocol):
     summarise(block, layout, state, sums)  adds the block's draws to `state`, writes lane sums to `sums` (S, lanes, 2) and returns its
                                            counters (integers, to be added up)
     store(block)                           returns the draws themselves: (S, points) and the inputs behind them, (x, points)
-    blocks_a_call                          a power of two: how soon Ctrl-C is heard, for what a call costs. No number depends on it
     wide                                   counts take 64 bits, because a draw may count many times
     """
 
@@ -167,7 +168,6 @@ class Engine(Protocol):
     n_summaries: int
     n_inputs: int
     n_counters: int
-    blocks_a_call: int
     origin_zero: bool
     wide: bool
 
@@ -243,12 +243,13 @@ class _Work:
         self.__setstate__({})
 
     def __getstate__(self) -> dict[str, Any]:
-        return {key: held for key, held in self.__dict__.items() if key not in ("_spare", "_lock", "belongs")}
+        return {key: held for key, held in self.__dict__.items() if key not in ("_spare", "_lock", "_most", "belongs")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._spare: list[summaries.State] = []
         self._lock = threading.Lock()
+        self._most = _FIRST_CALL  # points of a call
 
     @functools.cached_property
     def belongs(self) -> str:
@@ -268,10 +269,15 @@ class _Work:
             while start < first + points:
                 if not going_on():
                     return None
-                size = 1 << (min(BLOCK * self._engine.blocks_a_call, first + points - start).bit_length() - 1)
+                most = self._most
+                size = 1 << (min(most, first + points - start).bit_length() - 1)
+                size = min(size, start & -start) if start else size  # where a node of the tree of sums may begin
                 lane = min(size, border.LANE)
                 sums = np.empty((self._engine.n_summaries, size // lane, 2))
+                called = time.perf_counter()
                 part.counters += self._engine.summarise(Block(source, start, size), self.layout, part.state, sums)
+                if size == most and time.perf_counter() - called < _QUICK:
+                    self._most = 2 * most  # two threads may both say so
                 level = (size // lane).bit_length() - 1
                 summaries.merge_node(part.sums, level, (start // lane) >> level, summaries.tree_sum(np.moveaxis(sums, 1, 0)))
                 count(size)

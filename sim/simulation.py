@@ -39,7 +39,6 @@ _BOUND = 0.95  # each of a claim's two bounds holds with this probability
 class BorderEngine:
     """The border model as an `Engine`."""
 
-    blocks_a_call = 1
     origin_zero = True
     wide = False
 

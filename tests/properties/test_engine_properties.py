@@ -47,13 +47,14 @@ def reference(engine):
 # any plan of work, the same bytes
 
 
-def arranged(engine, plan, *, threads=1, block_size=runner.BLOCK, blocks_a_task=16, blocks_a_call=1, order=None):
+def arranged(engine, plan, *, threads=1, block_size=runner.BLOCK, blocks_a_task=16, quick=0.0, order=None):
     """Return the digest of a run whose blocks have another size, and whose tasks come in another order."""
     tasks = runner.Plan.tasks
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runner, "BLOCK", block_size)
         patch.setattr(runner, "_BLOCKS_A_TASK", blocks_a_task)
-        patch.setattr(engine, "blocks_a_call", blocks_a_call)
+        patch.setattr(runner, "_FIRST_CALL", block_size)
+        patch.setattr(runner, "_QUICK", quick)
         if order is not None:
             patch.setattr(runner.Plan, "tasks", lambda self, done=0: order(tasks(self, done)))
         return digest(runner.estimate(engine, plan, threads=threads))
@@ -69,18 +70,18 @@ def test_threads_change_no_byte(engine, reference, sampler, threads):
     st.sampled_from(sorted(PLANS)),
     st.integers(10, 17),
     st.sampled_from([1, 2, 16]),
-    st.sampled_from([1, 4]),
+    st.sampled_from([0.0, np.inf]),
     st.sampled_from([1, 3]),
     st.randoms(use_true_random=False),
 )
 @settings(max_examples=12)
-def test_blocks_tasks_and_their_order_change_no_byte(engine, reference, sampler, log2_block, blocks_a_task, blocks_a_call, threads, random):
-    """Blocks of one lane (2^10 draws) to 2^17, tasks of 1 to 16 of them, 1 or 4 a call, in any order, in one thread or three."""
+def test_blocks_tasks_and_their_order_change_no_byte(engine, reference, sampler, log2_block, blocks_a_task, quick, threads, random):
+    """Blocks of one lane (2^10 draws) to 2^17, tasks of 1 to 16 of them, one a call or ever more, in any order, in one thread or three."""
 
     def order(tasks):
         return random.sample(tasks, len(tasks))
 
-    arrangement = {"block_size": 1 << log2_block, "blocks_a_task": blocks_a_task, "blocks_a_call": blocks_a_call}
+    arrangement = {"block_size": 1 << log2_block, "blocks_a_task": blocks_a_task, "quick": quick}
     assert arranged(engine, PLANS[sampler], threads=threads, order=order, **arrangement) == reference[sampler]
 
 
