@@ -493,8 +493,9 @@ def tipping(
     values = {path: numbers for path, numbers in over.items() if numbers is not None}
     _check_output(output, [scenario])
     [checked] = _load_all((scenario,), overrides).values()
-    with _telling_of_compiling(False):
-        found = sim.tipping(checked, claim, list(over), values=values, points=points, draws=draws, threads=threads)
+    batch = _Batch(quiet=False, planned=[0], counted="cases")
+    with batch.progress(claim) as progress, _telling_of_compiling(False):
+        found = sim.tipping(checked, claim, list(over), values=values, points=points, draws=draws, threads=threads, progress=progress)
     files.write(output, found.to_netcdf(engine="h5netcdf"))
     first = found["tipping_value"].dims[0]
     pairs = [zip(*rows, strict=True) for rows in zip(found["tipping_value"].values, found["tipping_value_mcse"].values, strict=True)]
@@ -785,9 +786,10 @@ _Report = Callable[[int, int], None]
 
 
 class _Pace:
-    """Draws per second since the first report: what an earlier run had done does not count."""
+    """Draws, or what else is counted, per second since the first report: what an earlier run had done does not count."""
 
-    def __init__(self) -> None:
+    def __init__(self, counted: str) -> None:
+        self._counted = counted
         self._begin: tuple[float, int] | None = None
         self.rate = 0.0
 
@@ -798,24 +800,28 @@ class _Pace:
         elif now > self._begin[0]:
             self.rate = (done - self._begin[1]) / (now - self._begin[0])
 
-    def left(self, draws: int) -> str:
-        """Say how long `draws` more will take."""
-        return f"{_duration(draws / self.rate)} left" if self.rate > 0.0 else "time left unknown"
+    def left(self, more: int) -> str:
+        """Say how long `more` will take."""
+        return f"{_duration(more / self.rate)} left" if self.rate > 0.0 else "time left unknown"
 
-    def said(self, draws: int) -> str:
-        return f"{self.rate:,.0f} draws a second, {self.left(draws)}"
+    def said(self, more: int) -> str:
+        return f"{self.rate:,.{1 if 0.0 < self.rate < 10.0 else 0}f} {self._counted} a second, {self.left(more)}"
 
 
 class _Batch:
-    """How far a batch is: bars on a terminal, a line now and then elsewhere, nothing when quiet; `planned` are draws by scenario."""
+    """How far a batch is: bars on a terminal, a line now and then elsewhere, nothing when quiet.
 
-    def __init__(self, *, quiet: bool, planned: Sequence[int]) -> None:
+    planned   draws by scenario, or what else is `counted`
+    """
+
+    def __init__(self, *, quiet: bool, planned: Sequence[int], counted: str = "draws") -> None:
         self.quiet = quiet
+        self._counted = counted
         self._planned = list(planned)
         self._number = 0
         self._made = 0  # draws of this batch in the scenarios before
         self._here = 0
-        self._pace = _Pace()
+        self._pace = _Pace(counted)
         self._pace.hear(0)
         self._spoke = time.monotonic()
 
@@ -843,7 +849,7 @@ class _Batch:
         return sum(self._planned[self._number + 1 :])
 
     def _lines(self, name: str) -> _Report:
-        pace = _Pace()
+        pace = _Pace(self._counted)
 
         def report(done: int, total: int) -> None:
             pace.hear(done)
@@ -851,7 +857,7 @@ class _Batch:
             if time.monotonic() - self._spoke < PLAIN_SECONDS:
                 return
             self._spoke = time.monotonic()
-            text = f"{name}: {done / total:.0%} of {total:,} draws, {pace.said(total - done)}"
+            text = f"{name}: {done / total:.0%} of {total:,} {self._counted}, {pace.said(total - done)}"
             if len(self._planned) > 1:
                 text += f"; scenario {self._number + 1} of {len(self._planned)}, in all {self._pace.left(total - done + ahead)}"
             _tell(text)
@@ -869,7 +875,7 @@ class _Batch:
             bar = bars.add_task(name, total=None, said="")
             several = len(self._planned) > 1
             whole = bars.add_task(f"scenario {self._number + 1} of {len(self._planned)}", total=None, said="", visible=several)
-            pace = _Pace()
+            pace = _Pace(self._counted)
 
             def report(done: int, total: int) -> None:
                 pace.hear(done)

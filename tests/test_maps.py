@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +145,8 @@ def test_conditions_do_not_weight_a_map_and_it_says_so() -> None:
         sim.tipping(two_years(condition=[bound | {"result": result}]), "increase", [EARLIER, "condition.bound.soft_upper"])
 
 
-def test_the_command_writes_a_map(tmp_path: Path) -> None:
+def test_the_command_writes_a_map(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "PLAIN_SECONDS", 0.0)
     file, out = tmp_path / "scenario.toml", tmp_path / "map.nc"
     file.write_text(sim.scenario.to_toml(two_years()), encoding="utf-8")
     options = ["--over", f"{EARLIER}=[1e-6, 2e-6]", "--over", LATER, "-o", str(out), "--points", "3", "--draws", "4096"]
@@ -152,6 +154,7 @@ def test_the_command_writes_a_map(tmp_path: Path) -> None:
     assert ran.exit_code == 0, ran.output
     assert ran.stdout == f"{out}\n"
     assert "P = 0.5" in ran.stderr
+    assert re.search(r"increase: 50% of 6 cases, [\d,.]+ cases a second, \d+ s left", ran.stderr)
     with xr.open_dataset(out) as written:
         assert written["tipping_value"].shape == (2, 3)
     for wrong, said in ((options[:2], "two different inputs"), (["--over", "a=b", *options[2:]], "is not PATH=[numbers]")):
