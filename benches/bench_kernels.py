@@ -12,9 +12,9 @@ from sim import elicitation
 from sim.inputs import compile_inputs
 from sim.kernels import counts, functions, quantiles, streams
 from sim.kernels.arithmetic import exp
-from sim.kernels.border import LANE
 from sim.kernels.counts import LoadSums
 from sim.kernels.jit import kernel
+from sim.kernels.scratch import LANE
 
 from .measuring import Array, Contender, Effort, Measures, seconds_per_draw
 from .scenarios import source

@@ -14,8 +14,9 @@ import numpy as np
 from scipy import special
 
 from .errors import Problem
-from .kernels import border, summaries
+from .kernels import summaries
 from .kernels.conditions import summarise_stored, weigh, whole_weights
+from .kernels.scratch import LANE
 from .model import WITHOUT_TIME, Model
 from .records import ALL_QUANTITIES, Condition, Result
 from .schema import ConditionBlock
@@ -129,7 +130,7 @@ class Conditioned:
     def summarise(self, block: Any, layout: summaries.Layout, state: summaries.State, sums: np.ndarray) -> np.ndarray:
         """Draw one block; counters are the plain engine's, weights for and against each claim, contradictions, undefined results."""
         model, plain = self._model, self._plain
-        lane = min(block.points, border.LANE)
+        lane = min(block.points, LANE)
         step = lane  # lanes drawn at a time; all are powers of two, but for philox, whose blocks hold 2^16
         while 2 * step * plain.n_summaries <= _STORED and block.points % (2 * step) == 0:
             step *= 2

@@ -21,6 +21,7 @@ from .dependence import Component, ParameterDraw, components
 from .errors import Problem, ScenarioError, SimError
 from .inputs import compile_inputs
 from .kernels import border, functions, quantiles, streams, summaries
+from .kernels.scratch import LANE
 from .limits import EIGENVALUE_ROUNDING, MAX_DRAWS, MAX_SEED, MAX_THREADS
 from .records import Correlation, Parameter
 from .runner import Block, Estimates, estimate, plan
@@ -579,7 +580,7 @@ class _FunctionEngine:
                 raise self._called.failed(error, self._arguments(block)) from error
         else:
             for start, chunk in _chunks(block):
-                lanes = slice(start // border.LANE, (start + chunk.points) // border.LANE or 1)
+                lanes = slice(start // LANE, (start + chunk.points) // LANE or 1)
                 functions.summarise_outputs(self._evaluate(self._arguments(chunk)), layout, state, sums[:, lanes])
         return np.zeros(0, np.int64)
 

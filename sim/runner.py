@@ -16,6 +16,7 @@ import numpy as np
 
 from . import engines, partials
 from .kernels import border, streams, summaries
+from .kernels.scratch import LANE
 from .limits import MAX_DRAWS
 from .partials import Part, Task
 
@@ -76,7 +77,7 @@ def plan(draws_asked: int, seed: int, sampler: str, tolerance: float | None = No
         replicates, m = streams.replicate_plan(draws_asked)
         if tolerance is not None:
             replicates = TOLERANCE_REPLICATES
-            m = max((-(-draws_asked // replicates) - 1).bit_length(), border.LANE.bit_length() - 1)
+            m = max((-(-draws_asked // replicates) - 1).bit_length(), LANE.bit_length() - 1)
         return Plan(sampler=sampler, seed=seed, draws_asked=draws_asked, replicates=replicates, points=2**m)
     return Plan(sampler=sampler, seed=seed, draws_asked=draws_asked, replicates=1, points=-(-draws_asked // BLOCK) * BLOCK)
 
@@ -272,7 +273,7 @@ class _Work:
                 most = self._most
                 size = 1 << (min(most, first + points - start).bit_length() - 1)
                 size = min(size, start & -start) if start else size  # where a node of the tree of sums may begin
-                lane = min(size, border.LANE)
+                lane = min(size, LANE)
                 sums = np.empty((self._engine.n_summaries, size // lane, 2))
                 called = time.perf_counter()
                 part.counters += self._engine.summarise(Block(source, start, size), self.layout, part.state, sums)

@@ -7,6 +7,7 @@ import itertools
 import math
 from fractions import Fraction
 
+import lanes
 import mpmath
 import numpy as np
 from scipy import integrate, optimize, special, stats
@@ -242,9 +243,7 @@ def effective_loads(truncation, sigma, k, nodes=200):
 
 
 def _folded(scenario, name, n):
-    out = np.empty(n)
-    streams.fill_philox(np.uint64(scenario.seed), streams.stream_id(name), 0, out)
-    return out
+    return lanes.philox_draws(scenario.seed, streams.stream_id(name), 0, n)
 
 
 def _inverse(law, t):

@@ -22,13 +22,11 @@ from .counts import (
     log_gamma_ratio,
     log_gamma_ratios,
 )
-from .cubics import PADDING
 from .jit import borrowing, inlined, kernel
 from .quantiles import evaluate_many, normal_scores, normal_tails, t_tails
+from .scratch import LANE, PADDING, scratch, scratches
 from .streams import fill_philox, fill_sobol
 from .summaries import ACCUMULATORS, CONTINUOUS, Waiting, count_waiting, lane_sums, wait
-
-LANE = 1024
 
 LOGNORMAL, GAMMA, EQUAL, COPY = range(4)
 POWDER, PILL, UNRECORDED = range(3)
@@ -338,7 +336,7 @@ def draw_scores(source, tables, slot, first, t, z):
     normal_scores(tables.score, t, z)
 
 
-@kernel
+@borrowing
 def draw_stratum_scores(strata, tables, source, first, j, n, z):
     """Write n normal scores of a stratum's uniforms to each row of z (11, d): independent, and reflected so that the first one counts most.
 
@@ -347,8 +345,7 @@ def draw_stratum_scores(strata, tables, source, first, j, n, z):
 
     Source: Imai & Tan 2006, J. Comput. Finance 10:129, for a linear transformation of one's choice.
     """
-    work = np.empty((2, n + PADDING))
-    t, along = work[0, :n], work[1, :n]
+    t, along = scratches(2, n)
     along[:] = 0.0
     for k in range(N_SLOTS):
         if strata.slot[j, k] >= 0:
@@ -365,7 +362,7 @@ def draw_stratum_scores(strata, tables, source, first, j, n, z):
                 here[i] -= weight * along[i]
 
 
-@kernel
+@borrowing
 def draw_sums(tables, law, size, k, known, z, log_sum):
     """Write the log of the sum of k >= 1 standardised loads at normal score z.
 
@@ -375,7 +372,7 @@ def draw_sums(tables, law, size, k, known, z, log_sum):
     if law == LOGNORMAL:
         draw_sums_of_loads(tables.sums, size, k, known, z, log_sum)
     elif law == GAMMA:
-        shape = np.empty(n)
+        shape = scratch(np.float64, n)
         for i in range(n):
             shape[i] = size[i] * k[i]
         log_gamma_ratios(tables.gamma, shape, z, log_sum)
@@ -386,7 +383,7 @@ def draw_sums(tables, law, size, k, known, z, log_sum):
             log_sum[i] = log(k[i])
 
 
-@kernel
+@borrowing
 def draw_effective(tables, law, size, k, known, effective):
     """Write the effective number of k >= 1 loads, 1 .. k; as `draw_sums`."""
     n = k.size
@@ -407,7 +404,7 @@ def _log_median_load(tables, law, size):
     return 0.0
 
 
-@kernel
+@borrowing
 def draw_scale(strata, tables, law, source, x, first, b, n_events, seized, log_scale):
     """Write log s of one load-scale block: s = T_B / Z_{n_B}, Z one draw that all strata of the block share.
 
@@ -416,9 +413,7 @@ def draw_scale(strata, tables, law, source, x, first, b, n_events, seized, log_s
     Source: method.md section 2, Mass.
     """
     n = log_scale.size
-    work = np.empty((7, n + PADDING))
-    t, z, events, size = work[0, :n], work[1, :n], work[2, :n], work[3, :n]
-    loads, log_sum, total = work[4, :n], work[5, :n], work[6, :n]
+    t, z, events, size, loads, log_sum, total = scratches(7, n)
     total[:] = 0.0
     log_scale[:] = 0.0
     for k in range(strata.term_start[b], strata.term_start[b + 1]):
@@ -445,7 +440,7 @@ def draw_scale(strata, tables, law, source, x, first, b, n_events, seized, log_s
         log_scale[i] = log(log_scale[i]) - log(total[i]) if total[i] > 0.0 else np.nan
 
 
-@kernel
+@borrowing
 def draw_copies(strata, source, x, first, j, missed, mass, loads_seized, loads_missed):
     """As `draw_missed`, under the law "copy": every seized load stands for itself and K_i ~ Geometric(d) others of its size.
 
@@ -455,8 +450,7 @@ def draw_copies(strata, source, x, first, j, missed, mass, loads_seized, loads_m
     """
     n = missed.size
     ref = strata.ref[j]
-    work = np.empty((5, n + PADDING))
-    uniform, half, first_sum, seized_square, missed_square = work[0, :n], work[1, :n], work[2, :n], work[3, :n], work[4, :n]
+    uniform, half, first_sum, seized_square, missed_square = scratches(5, n)
     missed[:] = 0.0
     mass[:] = 0.0
     first_sum[:] = 0.0
@@ -480,7 +474,7 @@ def draw_copies(strata, source, x, first, j, missed, mass, loads_seized, loads_m
         mass[i] *= x[ref[MISSED_SIZE_RATIO], i]
 
 
-@kernel
+@borrowing
 def draw_missed(strata, tables, law, source, x, first, j, n_events, log_scale, z, missed, mass, loads_seized, loads_missed):
     """Write what stratum j let through: loads missed K, their gross mass M (kg), and the effective numbers of seized and missed loads.
 
@@ -496,8 +490,7 @@ def draw_missed(strata, tables, law, source, x, first, j, n_events, log_scale, z
         return
     n = n_events.size
     ref = strata.ref[j]
-    work = np.empty((2, n + PADDING))
-    size, k = work[0, :n], work[1, :n]
+    size, k = scratches(2, n)
     for i in range(n):
         k[i] = n_events[i] + strata.prior[j]
     known = strata.unknown_start[j] == strata.unknown_start[j + 1]
@@ -526,7 +519,7 @@ def draw_missed(strata, tables, law, source, x, first, j, n_events, log_scale, z
         mass[i] = some if missed[i] > 0.0 else 0.0
 
 
-@kernel
+@borrowing
 def draw_share(tables, slot, z, share, loads, out):
     """Write the realised share of the mass of single-kind loads: Beta with mean `share` and variance share (1 - share) / loads.
 
@@ -538,13 +531,13 @@ def draw_share(tables, slot, z, share, loads, out):
     if slot < 0:
         copy(share, out)
         return
-    concentration = np.empty(out.size)
+    concentration = scratch(np.float64, out.size)
     for i in range(out.size):
         concentration[i] = loads[i] - 1.0
     draw_betas(tables.gamma, tables.tail, share, concentration, z, out)
 
 
-@kernel
+@borrowing
 def draw_average_purity(tables, slot, z, mean, cv, part, loads, limited, out):
     """Write the average purity of the mass of one form: Beta with this mean and sd = mean cv / sqrt(m), limited to what a Beta allows.
 
@@ -559,7 +552,7 @@ def draw_average_purity(tables, slot, z, mean, cv, part, loads, limited, out):
     if slot < 0:
         copy(mean, out)
         return
-    concentration = np.empty(n)
+    concentration = scratch(np.float64, n)
     for i in range(n):
         concentration[i] = (1.0 - mean[i]) * max(part[i] * loads[i], 1.0) / (mean[i] * cv[i] * cv[i]) - 1.0
     for i in range(n):
@@ -578,7 +571,7 @@ def _add_product(total, a, b):
         total[i] += a[i] * b[i]
 
 
-@kernel
+@borrowing
 def compose(strata, tables, x, j, z, seized, missed, mass, loads_seized, loads_missed, parts, counters):
     """Split stratum j by form, make it pure, keep what crossed this border, and add it to the components of its corridor.
 
@@ -595,12 +588,11 @@ def compose(strata, tables, x, j, z, seized, missed, mass, loads_seized, loads_m
     ref = strata.ref[j]
     slot = strata.slot[j]
     form = strata.form[j]
-    work = np.empty((13, n + PADDING))
-    here_seized, here_missed, pills_seized, pills_missed = work[0, :n], work[1, :n], work[2, :n], work[3, :n]
-    form_seized, form_missed, mean, part, gross = work[4, :n], work[5, :n], work[6, :n], work[7, :n], work[8, :n]
-    purity, pure, ours, both = work[9, :n], work[10, :n], work[11, :n], work[12, :n]
-    limited = np.zeros(n, np.bool_)
-    cut = np.zeros(n, np.bool_)
+    here_seized, here_missed, pills_seized, pills_missed, form_seized, form_missed = scratches(6, n)
+    mean, part, gross, purity, pure, ours, both = scratches(7, n)
+    limited, cut = scratch(np.bool_, n), scratch(np.bool_, n)
+    limited[:] = False
+    cut[:] = False
     share = x[ref[ATTRIBUTION_SHARE], :n]
     draw_share(tables, slot[SLOT_ATTRIBUTED_SEIZED], z[SLOT_ATTRIBUTED_SEIZED, :n], share, loads_seized, here_seized)
     draw_share(tables, slot[SLOT_ATTRIBUTED_MISSED], z[SLOT_ATTRIBUTED_MISSED, :n], share, loads_missed, here_missed)
@@ -848,7 +840,7 @@ def border_block(
     seized = np.empty((n_strata, lane_size + PADDING))
     log_scale = np.empty((max(strata.term_start.size - 1, 1), lane_size + PADDING))
     z = np.empty((N_SLOTS, lane_size + PADDING))
-    scratch = np.empty((6, lane_size + PADDING))
+    spare = np.empty((6, lane_size + PADDING))
     parts = np.empty((3, N_COMPONENTS, lane_size + PADDING))
     group_parts = np.empty((n_groups, 3, N_COMPONENTS, lane_size + PADDING))
     whole = np.empty((N_COMPONENTS, lane_size + PADDING))
@@ -871,9 +863,9 @@ def border_block(
     for lane in range(n_lanes):
         start = first + lane * lane_size
         n = min(lane_size, first + n_draws - start)
-        uniform = scratch[0, :n]
-        missed, mass, loads_seized, loads_missed = scratch[2, :n], scratch[3, :n], scratch[4, :n], scratch[5, :n]
-        draw_inputs(inputs, tables, source, start, uniform, score, scratch[1, :n], x)
+        uniform = spare[0, :n]
+        missed, mass, loads_seized, loads_missed = spare[2, :n], spare[3, :n], spare[4, :n], spare[5, :n]
+        draw_inputs(inputs, tables, source, start, uniform, score, spare[1, :n], x)
         if stored.shape[1] > 0:
             for p in range(x.shape[0]):
                 for i in range(min(n, stored.shape[1] - (start - first))):
@@ -905,20 +897,20 @@ def border_block(
                     if strata.member[g, corridor]:
                         add_parts(group_parts[g], parts)
                 summarise(
-                    strata.index[corridor, period], parts, whole, scratch[1, :n], start - first, lane, layout, state, sums, stored,
+                    strata.index[corridor, period], parts, whole, spare[1, :n], start - first, lane, layout, state, sums, stored,
                     waiting, contrasts.row, kept,
                 )  # fmt: skip
             for g in range(n_groups):
                 summarise(
-                    strata.index[n_corridors + g, period], group_parts[g], whole, scratch[1, :n], start - first, lane, layout, state, sums,
+                    strata.index[n_corridors + g, period], group_parts[g], whole, spare[1, :n], start - first, lane, layout, state, sums,
                     stored, waiting, contrasts.row, kept,
                 )  # fmt: skip
         summarise_precursors(
-            strata.precursors, source, x, uniform, scratch[1, :n], start, lane, layout, state, sums, stored, waiting,
+            strata.precursors, source, x, uniform, spare[1, :n], start, lane, layout, state, sums, stored, waiting,
             contrasts.row, kept,
         )  # fmt: skip
         compare(
-            contrasts, kept, scratch[1, :n], start - first, lane, layout, state, sums, stored, waiting, claim_counters
+            contrasts, kept, spare[1, :n], start - first, lane, layout, state, sums, stored, waiting, claim_counters
         )  # fmt: skip
         if (lane + 1) % _WAITING == 0 or lane + 1 == n_lanes:
             count_waiting(layout, state, waiting, lane % _WAITING + 1)

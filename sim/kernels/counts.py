@@ -14,10 +14,11 @@ import numpy as np
 from scipy import special
 
 from .arithmetic import copy, exp, log
-from .cubics import PADDING, cubic_cells, cubic_weights, cubics, patch, patches
+from .cubics import cubic_cells, cubic_weights, cubics, patch, patches
 from .jit import borrowing, inlined, kernel
 from .kept import kept
 from .quantiles import normal_tail, normal_tails
+from .scratch import scratch, scratches
 
 # Scores beyond 8.5 do not occur: a 53-bit uniform ends at |z| = 8.29.
 Z_LIMIT = 8.5
@@ -103,12 +104,12 @@ def log_gamma_ratio(table, shape, z):
     return total / sqrt(shape)
 
 
-@kernel
+@borrowing
 def log_gamma_ratios(table, shape, z, out):
     """Write `log_gamma_ratio` of every draw: all arrays (d,), `out` in place."""
     n = out.size
-    first = np.empty(n, np.uint64)
-    between = np.empty(n + PADDING)[:n]
+    first = scratch(np.uint64, n)
+    between = scratch(np.float64, n)
     tiny = False
     for i in range(n):
         bits = np.float64(min(max(shape[i], _GAMMA_LOW), _GAMMA_HIGH * (1.0 - 2.0**-52))).view(np.int64)
@@ -132,15 +133,15 @@ def log_gamma_ratios(table, shape, z, out):
                 out[i] = log_gamma_ratio(table, shape[i], z[i])
 
 
-@kernel
+@borrowing
 def log_gamma_ratios_of_one_shape(table, shape, z, out):
     """Write `log_gamma_ratio` of one shape for every score, (d,), in place: the cubics of its 137 scores first, then one for each draw."""
-    row = np.empty(_GAMMA_SCORES)
+    row = scratch(np.float64, _GAMMA_SCORES)
     for j in range(_GAMMA_SCORES):
         row[j] = log_gamma_ratio(table, shape, j / 8.0 - Z_LIMIT)
-    cells = np.zeros((_GAMMA_SCORES, 4))
+    cells = scratch(np.float64, 4 * _GAMMA_SCORES).reshape((_GAMMA_SCORES, 4))
     cubic_cells(row, cells)
-    cell = np.empty(out.size, np.uint64)
+    cell = scratch(np.uint64, out.size)
     for i in range(out.size):
         y = (min(max(z[i], -Z_LIMIT), Z_LIMIT) + Z_LIMIT) * 8.0
         j = min(max(np.int64(y), 1), _GAMMA_SCORES - 3)
@@ -286,12 +287,11 @@ def _sort_betas(mean, concentration, way, by_gamma, by_powers):
     return m, k
 
 
-@kernel
+@borrowing
 def _draw_betas_by_gamma(table, mean, concentration, z, which, out):
     """Write `beta` of the draws `which` (m,), by a gamma quantile, and leave the others."""
     m = which.size
-    work = np.empty((5, m + PADDING))
-    share, shape, other, score, g = work[0, :m], work[1, :m], work[2, :m], work[3, :m], work[4, :m]
+    share, shape, other, score, g = scratches(5, m)
     for k in range(m):
         share[k] = mean[which[k]]
         other[k] = concentration[which[k]]
@@ -311,12 +311,11 @@ def _draw_betas_by_gamma(table, mean, concentration, z, which, out):
         out[which[k]] = g[k]
 
 
-@kernel
+@borrowing
 def _draw_betas_by_powers(tail, mean, concentration, z, which, out):
     """Write `beta` of the draws `which` (m,), by powers, and leave the others; tail = normal_tail_table()."""
     m = which.size
-    work = np.empty((4, m + PADDING))
-    share, c, score, t = work[0, :m], work[1, :m], work[2, :m], work[3, :m]
+    share, c, score, t = scratches(4, m)
     for k in range(m):
         share[k] = mean[which[k]]
         c[k] = concentration[which[k]]
@@ -328,20 +327,20 @@ def _draw_betas_by_powers(tail, mean, concentration, z, which, out):
         out[which[k]] = t[k]
 
 
-@kernel
+@borrowing
 def draw_betas(table, tail, mean, concentration, z, out):
     """Write `beta` of every draw: mean, concentration, z (d,), `out` (d,) in place; tail = normal_tail_table()."""
     n = out.size
-    which = np.empty((2, n), np.int64)
-    m, k = _sort_betas(mean, concentration, np.empty(n, np.uint8), which[0], which[1])
+    by_gamma, by_powers = scratch(np.int64, n), scratch(np.int64, n)
+    m, k = _sort_betas(mean, concentration, scratch(np.uint8, n), by_gamma, by_powers)
     if m + k < n:
         for i in range(n):
             a = mean[i] * concentration[i]
             out[i] = _beta_by_cumulants(a, concentration[i] - a, z[i])
     if m > 0:
-        _draw_betas_by_gamma(table, mean, concentration, z, which[0, :m], out)
+        _draw_betas_by_gamma(table, mean, concentration, z, by_gamma[:m], out)
     if k > 0:
-        _draw_betas_by_powers(tail, mean, concentration, z, which[1, :k], out)
+        _draw_betas_by_powers(tail, mean, concentration, z, by_powers[:k], out)
 
 
 # --- counts ----------------------------------------------------------------------------------------------------------------------
@@ -399,11 +398,11 @@ def missed_loads(table, shape, detection_rate, z_gamma, t_poisson, z_poisson):
     return poisson(g * (1.0 - detection_rate) / detection_rate, t_poisson, z_poisson)
 
 
-@kernel
+@borrowing
 def draw_missed_loads(table, tail, shape, known, detection_rate, z_gamma, z_poisson, out):
     """Write `missed_loads` of every draw: arrays (d,), `out` in place; `known`: `shape` is the same in every draw; `tail`: normal tails."""
     n = out.size
-    mean = np.empty(n + PADDING)[:n]
+    mean = scratch(np.float64, n)
     if known and shape[0] <= 0.0:
         out[:] = 0.0
         return
@@ -819,10 +818,8 @@ def draw_sums_of_loads(sums, sigma, k, known, z, out):
     stride = n_scores if n_sigmas > 1 else 0  # one sigma is four times itself, with weights 0, 1, 0, 0
     table = sums.log_sum.reshape(-1)
     size = n_sigmas * n_scores  # of the tables of one number of loads
-    work = np.empty((3, n + PADDING))
-    across, weight, beyond = work[0, :n], work[1, :n], work[2, :n]
-    cell = np.empty(n, np.int64)
-    first = np.empty(n, np.uint64)
+    across, weight, beyond = scratches(3, n)
+    cell, first = scratch(np.int64, n), scratch(np.uint64, n)
     _sigma_cells(sums, sigma, cell, across)
     for i in range(n):
         y = (min(max(z[i], -Z_LIMIT), Z_LIMIT) + Z_LIMIT) / _SUM_Z_STEP
@@ -859,9 +856,7 @@ def draw_effective_loads(sums, sigma, k, known, out):
     """Write `effective_loads` at (sigma, k) of every draw: all arrays (d,), `out` in place; `known`: k is the same in every draw."""
     n = k.size
     n_sigmas = sums.mean.shape[0]
-    cell = np.empty(n, np.int64)
-    across = np.empty(n)
-    first = np.empty(n, np.uint64)
+    cell, across, first = scratch(np.int64, n), scratch(np.float64, n), scratch(np.uint64, n)
     _sigma_cells(sums, sigma, cell, across)
     if known:
         node, _, linear, shrink = _node_of(k[0])
@@ -877,8 +872,7 @@ def draw_effective_loads(sums, sigma, k, known, out):
         for i in range(n):
             out[i] = min(max(out[i], 1.0), k[i])
         return
-    linear_of = np.empty(n)
-    beyond = np.empty(n)
+    linear_of, beyond = scratches(2, n)
     for i in range(n):
         node, _, linear_of[i] = _node_below(k[i])
         first[i] = np.uint64(node * n_sigmas + cell[i])

@@ -13,8 +13,6 @@ from numba.extending import intrinsic
 
 from .jit import borrowing, inlined
 
-PADDING = 8  # draws between the rows of lane arrays: rows at a multiple of 4 KB share their lines of the first-level cache
-
 _ROWS = 8  # a register of AVX-512; elsewhere LLVM takes two or four
 _FIRST_HALVES = [[k, k + 8, k + 2, k + 10, k + 4, k + 12, k + 6, k + 14] for k in (0, 1)]  # columns k and k + 2 of rows a and b
 _PAIRS = [[0, 1, 8, 9, 4, 5, 12, 13], [2, 3, 10, 11, 6, 7, 14, 15]]  # column k, and column k + 2, of rows a, b, c, d

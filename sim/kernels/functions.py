@@ -11,14 +11,13 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-from .border import LANE, Inputs, Source, draw_inputs
+from .border import Inputs, Source, draw_inputs
 from .jit import kernel
+from .scratch import LANE, PADDING
 from .summaries import ACCUMULATORS, Layout, State, lane_sums, update
 
 LOOP = numba.types.void(numba.float64[:, ::1], numba.float64[:, ::1], numba.int64)
 """Signature of a compiled function's loop: arguments (x, at least d), outputs (S, at least d) in place, d."""
-
-_PADDING = 8  # columns: rows at a multiple of 4 KB share their lines of the first-level cache, which costs a loop over all rows 1 to 3 ns
 
 
 class Scores(NamedTuple):
@@ -40,8 +39,8 @@ def draw_arguments(inputs: Inputs, tables: Scores, source: Source, first: int, x
     for k in range(inputs.df.size):
         largest = max(largest, inputs.member_start[k + 1] - inputs.member_start[k])
     lane_size = min(LANE, n_draws)
-    lane = np.empty((x.shape[0], lane_size + _PADDING))
-    score = np.empty((largest, lane_size + _PADDING))
+    lane = np.empty((x.shape[0], lane_size + PADDING))
+    score = np.empty((largest, lane_size + PADDING))
     uniform = np.empty(lane_size)
     scale = np.empty(lane_size)
     for start in range(0, n_draws, lane_size):
@@ -94,9 +93,9 @@ def whole_block(
     largest = 1
     for k in range(inputs.df.size):
         largest = max(largest, inputs.member_start[k + 1] - inputs.member_start[k])
-    x = np.empty((inputs.slot.size, lane_size + _PADDING))
-    outputs = np.empty((sums.shape[0], lane_size + _PADDING))
-    score = np.empty((largest, lane_size + _PADDING))
+    x = np.empty((inputs.slot.size, lane_size + PADDING))
+    outputs = np.empty((sums.shape[0], lane_size + PADDING))
+    score = np.empty((largest, lane_size + PADDING))
     uniform = np.empty(lane_size)
     scale = np.empty(lane_size)
     place = np.empty(lane_size, np.uint32)

@@ -13,6 +13,7 @@ import numpy as np
 
 from .jit import borrowing, inlined, kernel
 from .kept import kept
+from .scratch import scratches
 
 BITS = 53  # of every uniform; also the number of direction integers of a Sobol' dimension
 MAX_DIMENSIONS = 21_201  # of Joe and Kuo's table in SciPy
@@ -74,7 +75,7 @@ def folded(word):
     return np.float64((np.uint64(word).view(np.int64) >> 10) | 1) * _HALF_STEP
 
 
-@kernel
+@borrowing
 def fill_philox(seed, stream, first, out):
     """Write the folded uniforms of draws first, first + 1, ... of one stream.
 
@@ -90,8 +91,7 @@ def fill_philox(seed, stream, first, out):
     head = min(first % 2, n)
     pairs = (n - head) // 2
     block = np.uint64((first + head) >> 1)
-    even = np.empty(pairs)
-    odd = np.empty(pairs)
+    even, odd = scratches(2, pairs)
     for k in range(pairs):
         word0, word1 = words(seed, stream, block + np.uint64(k))
         even[k] = folded(word0)

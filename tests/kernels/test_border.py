@@ -11,9 +11,11 @@ import pytest
 from bare import block, correlation, draws, row, scenario
 from hypothesis import given
 from hypothesis import strategies as st
+from lanes import in_lanes
 from scipy import stats
 
 from sim.kernels import border, counts, quantiles, streams
+from sim.kernels.scratch import LANE
 from sim.model import check, compile_model
 from sim.records import QUANTITIES
 
@@ -221,9 +223,11 @@ def averages(mean, cv, loads, n):
         counts.gamma_table(), quantiles.normal_score_table(), quantiles.normal_tail_table(), counts.load_sums(0.0, 0.0, np.inf)
     )
     z, out, limited = np.empty(n), np.empty(n), np.zeros(n, np.bool_)
-    border.draw_scores(source, tables, 0, 0, np.empty(n), z)
+    for start in range(0, n, LANE):
+        part = z[start : start + LANE]
+        border.draw_scores(source, tables, 0, start, np.empty(part.size), part)
     mean, cv, loads = (np.full(n, number) for number in (mean, cv, loads))
-    border.draw_average_purity(tables, 0, z, mean, cv, np.ones(n), loads, limited, out)
+    in_lanes(border.draw_average_purity, tables, 0, z, mean, cv, np.ones(n), loads, limited, out)
     return out, limited
 
 

@@ -13,10 +13,11 @@ from sim import distributions, elicitation
 from sim.dependence import Component, ParameterDraw
 from sim.inputs import compile_inputs
 from sim.kernels import border, functions, quantiles, streams, summaries
+from sim.kernels.scratch import LANE
 from sim.records import Parameter
 
 COMPILED = not numba.config.DISABLE_JIT
-N = 3 * border.LANE + 17 if COMPILED else border.LANE + 17
+N = 3 * LANE + 17 if COMPILED else LANE + 17
 SEED = 77
 
 LAWS = {
@@ -52,7 +53,8 @@ def arguments(inputs, source, first, n):
 def uniforms(source, slot, n):
     """Return the lower tail probabilities of one slot's first points."""
     folded = np.empty(n)
-    border.fill(source, slot, 0, folded)
+    for start in range(0, n, LANE):
+        border.fill(source, slot, start, folded[start : start + LANE])
     return np.where(folded > 0.0, folded, 1.0 + folded)
 
 
@@ -82,17 +84,17 @@ def test_a_block_may_be_cut_anywhere(sobol, df):
     inputs, names = inputs_of(df)
     source = source_of(names, sobol)
     whole = arguments(inputs, source, 0, N)
-    for cuts in ([0, border.LANE, N], [0, 1, 2, 100, N]):
+    for cuts in ([0, LANE, N], [0, 1, 2, 100, N]):
         parts = [arguments(inputs, source, start, stop - start) for start, stop in itertools.pairwise(cuts)]
         np.testing.assert_array_equal(np.concatenate(parts, axis=1), whole)
 
 
-@pytest.mark.parametrize("n", [1, 64, 4 * border.LANE if COMPILED else border.LANE])
+@pytest.mark.parametrize("n", [1, 64, 4 * LANE if COMPILED else LANE])
 def test_outputs_reach_their_own_summaries(n):
     outputs = np.stack([np.linspace(-3.0, 5.0, n), np.where(np.arange(n) % 3 == 0, np.nan, 7.0)])
     layout = summaries.plan_layout(outputs)
     state, alone = summaries.new_state(layout), summaries.new_state(layout)
-    lane = min(n, border.LANE)
+    lane = min(n, LANE)
     sums = np.full((2, n // lane, 2), np.nan)
     functions.summarise_outputs(outputs, layout, state, sums)
     for s in range(2):
@@ -116,7 +118,7 @@ def failing(x, out, n):
 
 
 @pytest.mark.parametrize("df", [0.0, 3.0])
-@pytest.mark.parametrize("n", [1, 64, 4 * border.LANE if COMPILED else border.LANE])
+@pytest.mark.parametrize("n", [1, 64, 4 * LANE if COMPILED else LANE])
 def test_a_block_in_one_loop_is_its_steps(df, n):
     inputs, names = inputs_of(df)
     source = source_of(names, True)
@@ -125,7 +127,7 @@ def test_a_block_in_one_loop_is_its_steps(df, n):
     loop(x, outputs, n)
     layout = summaries.plan_layout(outputs)
     states = [summaries.new_state(layout) for _ in range(2)]
-    sums = np.full((2, 2, max(n // border.LANE, 1), 2), np.nan)
+    sums = np.full((2, 2, max(n // LANE, 1), 2), np.nan)
     functions.summarise_outputs(outputs, layout, states[0], sums[0])
     block = functions.whole_block_of(inputs, TABLES, source, 2 * n, n, layout, states[1], sums[1])
     block(numba.njit(functions.LOOP)(loop), inputs, TABLES, source, 2 * n, n, layout, states[1], sums[1])

@@ -10,6 +10,7 @@ import oracles
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from lanes import in_lanes
 from scipy import stats
 from strategies import FOLDED_EDGES, folded_uniforms, laws, smooth_laws
 
@@ -31,7 +32,7 @@ def folded(n, seed=43):
 def looked_up(table, t, law=0):
     x = np.empty_like(t)
     low, high, first = table.support_low[law], table.support_high[law], table.first_cell[law]
-    quantiles.evaluate_many(table.coefficients, table.child, low, high, first, t, x)
+    in_lanes(quantiles.evaluate_many, table.coefficients, table.child, low, high, first, t, x)
     return x
 
 
@@ -299,7 +300,7 @@ def t_tails(table, df, x, out):
 
 def applied(function, *arguments):
     out = np.empty_like(arguments[-1])
-    function(*arguments, out)
+    in_lanes(function, *arguments, out)
     return out
 
 

@@ -13,6 +13,7 @@ import strategies
 import verdicts
 from hypothesis import given
 from hypothesis import strategies as st
+from lanes import philox_draws
 from scipy import stats
 from scipy.stats import qmc
 
@@ -22,12 +23,6 @@ COMPILED = not numba.config.DISABLE_JIT
 N = 1 << 16 if COMPILED else 1 << 9
 SEED = np.uint64(43)
 STREAM = streams.stream_id("detection_rate[southwest-ports]")
-
-
-def philox_draws(seed, stream, first, n):
-    out = np.empty(n)
-    streams.fill_philox(np.uint64(seed), np.uint64(stream), first, out)
-    return out
 
 
 def sobol_points(directions, shift, first, n):

@@ -1,0 +1,23 @@
+"""Kernels take one lane of draws; tests look at many."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sim.kernels import streams
+from sim.kernels.scratch import LANE
+
+
+def in_lanes(kernel, *arguments):
+    """Call `kernel` lane by lane: of every array (d,) as long as the last argument, which is written, it gets its part."""
+    n = arguments[-1].size
+    for start in range(0, n, LANE):
+        kernel(*(a[start : start + LANE] if isinstance(a, np.ndarray) and a.shape == (n,) else a for a in arguments))
+
+
+def philox_draws(seed, stream, first, n):
+    """Return the folded uniforms of draws first .. first + n - 1 of one stream."""
+    out = np.empty(n)
+    for start in range(0, n, LANE):
+        streams.fill_philox(np.uint64(seed), np.uint64(stream), first + start, out[start : start + LANE])
+    return out
