@@ -95,8 +95,8 @@ def test_an_arrow_that_points_up_is_caught(tmp_path: Path, path: str, line: str)
 def test_the_ground_floor_stands_on_numpy_scipy_and_numba_alone() -> None:
     imported = imported_by(*(ROOT / "sim" / "kernels").rglob("*.py"))
     allowed = sys.stdlib_module_names | {"numpy", "scipy", "numba"}
-    # cubics.py alone writes machine code of its own, in the terms of Numba's compiler
-    assert {name: files for name, files in imported.items() if name not in allowed} == {"llvmlite": {"cubics.py"}}
+    # two files write machine code of their own, in the terms of Numba's compiler: rows transposed in registers, arrays on the stack
+    assert {name: files for name, files in imported.items() if name not in allowed} == {"llvmlite": {"cubics.py", "scratch.py"}}
 
 
 def loaded_by(code: str) -> set[str]:
