@@ -56,13 +56,13 @@ def parts(model: Model) -> list[tuple[Any, tuple[Any, ...]]]:
     layout = summaries.plan_layout(np.zeros((0, 1)), True)
     first = (typeof(model.strata), typeof(model.tables))
     state = typeof(summaries.new_state(layout))
-    waiting = typeof(summaries.Waiting(np.empty((1, 1, 1), np.uint16), np.empty(1, np.int64), np.empty((1, 1, 1)), np.empty((1, 1))))
+    waiting = typeof(summaries.Waiting(np.empty((1, 1, 1), np.uint16), np.empty(1, np.int64), np.empty((1, 1, 1))))
     counted = (typeof(layout), state, cube, rows, waiting)
     return [
         (border.compose, (*first, rows, int64, rows, *(column,) * 5, cube, whole)),
         (border.draw_missed, (*first, int64, source, rows, int64, int64, column, column, rows, *(column,) * 4)),
-        (border.summarise, (whole, cube, rows, column, int64, int64, *counted, typeof(model.contrasts.row), rows)),
-        (border.compare, (typeof(model.contrasts), rows, column, int64, int64, *counted, whole)),
+        (border.summarise, (whole, cube, rows, int64, int64, int64, *counted, typeof(model.contrasts.row), rows)),
+        (border.compare, (typeof(model.contrasts), rows, int64, int64, int64, *counted, whole)),
         (summaries.absorb, (typeof(layout), state, state, column, rows, numbers)),
         (summaries._quantiles, (typeof(layout), state, int64, rows, rows, rows)),
         (summaries.locate, (typeof(layout), int64, column, numbers)),

@@ -569,9 +569,9 @@ def weigh(conditions, tail_table, draws, inputs, log_weight, counters):
         log_weight[i] = -math.inf if cut or undefined else math.fsum(logs) if all(map(math.isfinite, logs)) else -math.inf
 
 
-def update_weighted(layout, state, j, draws, whole, place):
+def update_weighted(layout, state, j, draws, whole):
     """Count a draw as often as its weight says, by the update for draws that count once; weights must be small."""
-    summaries.update(layout, state, j, np.repeat(draws, whole), place)
+    lanes.in_lanes(summaries.update, layout, state, j, np.repeat(draws, whole))
 
 
 def weighted_lane_sums(draws, whole, centre):

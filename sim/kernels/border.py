@@ -26,7 +26,7 @@ from .jit import borrowing, inlined, kernel
 from .quantiles import evaluate_many, normal_scores, normal_tails, t_tails
 from .scratch import LANE, PADDING, scratch, scratches
 from .streams import fill_philox, fill_sobol
-from .summaries import ACCUMULATORS, CONTINUOUS, Waiting, count_waiting, lane_sums, wait
+from .summaries import CONTINUOUS, Waiting, count_waiting, lane_sums, wait
 
 LOGNORMAL, GAMMA, EQUAL, COPY = range(4)
 POWDER, PILL, UNRECORDED = range(3)
@@ -231,18 +231,18 @@ def fill(source, slot, first, out):
 
 
 @borrowing
-def draw_inputs(inputs, tables, source, first, uniform, score, scale, x):
+def draw_inputs(inputs, tables, source, first, n, score, x):
     """Write every input of one lane.
 
     x = F^-1(u);  in a component u = Phi(z) or T_df(z sqrt(df / chi2)), z = L e with e independent normal scores and L L' = R
 
-    first          index of the lane's first point
-    uniform (d,)   scratch;  score (k, d) scratch, k = the greatest component;  scale (d,) scratch
+    first, n       index of the lane's first point, and how many it has
+    score (k, d)   scratch, k = the greatest component
     x (x, d)       written in place
 
     Source: method.md section 5.
     """
-    n = uniform.size
+    uniform, scale = scratches(2, n)
     for p in range(inputs.slot.size):
         if inputs.slot[p] < 0:
             x[p, :n] = inputs.constant[p]
@@ -286,17 +286,18 @@ def draw_inputs(inputs, tables, source, first, uniform, score, scale, x):
 
 
 @borrowing
-def draw_evidence(strata, source, x, first, j, uniform, n_events, seized):
+def draw_evidence(strata, source, x, first, j, n_events, seized):
     """Write the events and the seized gross mass (kg) of stratum j in every draw of a lane.
 
     A blank count is log-uniform on n_min .. n_max; a rounded amount is uniform on amount +- half, kept above 0; a counted pill weighs
     `pill_mass`.
 
-    uniform (d,) scratch;  n_events, seized (d,)  written in place
+    n_events, seized (d,)  written in place
 
     Source: method.md section 2; interface.md section 2.
     """
-    n = uniform.size
+    n = n_events.size
+    uniform = scratch(np.float64, n)
     for i in range(n):
         n_events[i] = strata.n_events[j]
         seized[i] = strata.mass_kg[j]
@@ -330,8 +331,9 @@ def _row_mass(strata, x, j, r, i, t):
 
 
 @borrowing
-def draw_scores(source, tables, slot, first, t, z):
-    """Write the folded uniforms of one slot to t (d,) and their normal scores to z (d,)."""
+def draw_scores(source, tables, slot, first, z):
+    """Write the normal scores of the uniforms of one slot to z (d,)."""
+    t = scratch(np.float64, z.size)
     fill(source, slot, first, t)
     normal_scores(tables.score, t, z)
 
@@ -345,11 +347,11 @@ def draw_stratum_scores(strata, tables, source, first, j, n, z):
 
     Source: Imai & Tan 2006, J. Comput. Finance 10:129, for a linear transformation of one's choice.
     """
-    t, along = scratches(2, n)
+    along = scratch(np.float64, n)
     along[:] = 0.0
     for k in range(N_SLOTS):
         if strata.slot[j, k] >= 0:
-            draw_scores(source, tables, strata.slot[j, k], first, t, z[k, :n])
+            draw_scores(source, tables, strata.slot[j, k], first, z[k, :n])
             weight = strata.reflection[j, k]
             here = z[k, :n]
             for i in range(n):
@@ -413,11 +415,11 @@ def draw_scale(strata, tables, law, source, x, first, b, n_events, seized, log_s
     Source: method.md section 2, Mass.
     """
     n = log_scale.size
-    t, z, events, size, loads, log_sum, total = scratches(7, n)
+    z, events, size, loads, log_sum, total = scratches(6, n)
     total[:] = 0.0
     log_scale[:] = 0.0
     for k in range(strata.term_start[b], strata.term_start[b + 1]):
-        draw_scores(source, tables, strata.term_slot[k], first, t, z)
+        draw_scores(source, tables, strata.term_slot[k], first, z)
         events[:] = 0.0
         known = True
         for m in range(strata.term_member_start[k], strata.term_member_start[k + 1]):
@@ -716,20 +718,21 @@ def record(s, draws, first, lane, layout, state, sums, stored, waiting):
             stored[s, first + i] = draws[i]
     else:
         wait(layout, state, s, draws, lane % _WAITING, waiting)
-        sums[s, lane, 0], sums[s, lane, 1] = lane_sums(draws, layout.centre[s], waiting.work)
+        sums[s, lane, 0], sums[s, lane, 1] = lane_sums(draws, layout.centre[s])
 
 
 @borrowing
-def compare(contrasts, kept, values, first, lane, layout, state, sums, stored, waiting, claim_counters):
+def compare(contrasts, kept, n, first, lane, layout, state, sums, stored, waiting, claim_counters):
     """Form the ratios of one lane, add them to their summaries or store them, and count what is true of them.
 
+    n                    draws in this lane, d
     kept (T + 1, d)      draws of the summaries that a ratio needs, by Contrasts.row; zeros in the last row
     claim_counters (m, 2)   draws for which a claim is true, and is not, added to; 0/0 is neither
     the rest             as in `summarise`
 
     Source: method.md section 7; 0/0 and x/0 as in interface.md section 4.
     """
-    n = values.size
+    values = scratch(np.float64, n)
     before = contrasts.row.size
     for k in range(contrasts.numerator.size):
         above, below = kept[contrasts.numerator[k], :n], kept[contrasts.denominator[k], :n]
@@ -750,19 +753,19 @@ def compare(contrasts, kept, values, first, lane, layout, state, sums, stored, w
 
 
 @borrowing
-def summarise(index, parts, whole, values, first, lane, layout, state, sums, stored, waiting, row, kept):
+def summarise(index, parts, whole, n, first, lane, layout, state, sums, stored, waiting, row, kept):
     """Add every quantity of one corridor or group in one period to its summary, or store it.
 
     index (3, 13)        summaries, -1 where none is kept
     parts (3, 8, d)      components by powder, pill, unrecorded;  whole (8, d) scratch: their sum
-    values (d,)          scratch, its length the draws in this lane
+    n                    draws in this lane
     first, lane          first point of the lane within the block, and the lane's number there
     sums (S, lanes, 2)   sums of v - centre and of its square, written for this lane
     stored (S, k)        kept draws of the block's points 0 .. k - 1; with k = 0 nothing is stored and the summaries are updated
     waiting              takes this lane, to be counted by `count_waiting`
     row, kept            Contrasts.row, and (T + 1, d) where it says the draws are kept for `compare`
     """
-    n = values.size
+    values = scratch(np.float64, n)
     for e in range(whole.shape[0]):
         powder, pill, both = parts[POWDER, e], parts[PILL, e], whole[e]
         for i in range(n):
@@ -786,15 +789,14 @@ def summarise(index, parts, whole, values, first, lane, layout, state, sums, sto
 
 
 @borrowing
-def summarise_precursors(precursors, source, x, uniform, values, first, lane, layout, state, sums, stored, waiting, row, kept):
+def summarise_precursors(precursors, source, x, n, first, lane, layout, state, sums, stored, waiting, row, kept):
     """Add what seized precursors could have made to its summaries, or store it: the sum of amount x yield.
 
-    uniform, values (d,)   scratch
-    the rest               as in `summarise`
+    n and the rest   as in `summarise`
 
     Source: docs/notes/013-precursor-potential.md; rounding as in `draw_evidence`.
     """
-    n = values.size
+    uniform, values = scratches(2, n)
     for k in range(precursors.summary.size):
         values[:] = 0.0
         for t in range(precursors.start[k], precursors.start[k + 1]):
@@ -840,7 +842,7 @@ def border_block(
     seized = np.empty((n_strata, lane_size + PADDING))
     log_scale = np.empty((max(strata.term_start.size - 1, 1), lane_size + PADDING))
     z = np.empty((N_SLOTS, lane_size + PADDING))
-    spare = np.empty((6, lane_size + PADDING))
+    lone = np.empty((4, lane_size + PADDING))
     parts = np.empty((3, N_COMPONENTS, lane_size + PADDING))
     group_parts = np.empty((n_groups, 3, N_COMPONENTS, lane_size + PADDING))
     whole = np.empty((N_COMPONENTS, lane_size + PADDING))
@@ -857,22 +859,19 @@ def border_block(
             row[s] = n_rows
             n_rows += 1
     held = min(n_lanes, _WAITING)
-    waiting = Waiting(
-        np.empty((held, counted, lane_size), np.uint16), row, np.empty((held, n_rows, lane_size)), np.empty((2, ACCUMULATORS))
-    )
+    waiting = Waiting(np.empty((held, counted, lane_size), np.uint16), row, np.empty((held, n_rows, lane_size)))
     for lane in range(n_lanes):
         start = first + lane * lane_size
         n = min(lane_size, first + n_draws - start)
-        uniform = spare[0, :n]
-        missed, mass, loads_seized, loads_missed = spare[2, :n], spare[3, :n], spare[4, :n], spare[5, :n]
-        draw_inputs(inputs, tables, source, start, uniform, score, spare[1, :n], x)
+        missed, mass, loads_seized, loads_missed = lone[0, :n], lone[1, :n], lone[2, :n], lone[3, :n]
+        draw_inputs(inputs, tables, source, start, n, score, x)
         if stored.shape[1] > 0:
             for p in range(x.shape[0]):
                 for i in range(min(n, stored.shape[1] - (start - first))):
                     stored_inputs[p, start - first + i] = x[p, i]
         for period in range(strata.period_strata.size - 1):
             for j in range(strata.period_strata[period], strata.period_strata[period + 1]):
-                draw_evidence(strata, source, x, start, j, uniform, n_events[j], seized[j])
+                draw_evidence(strata, source, x, start, j, n_events[j, :n], seized[j, :n])
             if law != COPY:
                 for b in range(strata.period_blocks[period], strata.period_blocks[period + 1]):
                     draw_scale(strata, tables, law, source, x, start, b, n_events, seized, log_scale[b, :n])
@@ -897,20 +896,20 @@ def border_block(
                     if strata.member[g, corridor]:
                         add_parts(group_parts[g], parts)
                 summarise(
-                    strata.index[corridor, period], parts, whole, spare[1, :n], start - first, lane, layout, state, sums, stored,
+                    strata.index[corridor, period], parts, whole, n, start - first, lane, layout, state, sums, stored,
                     waiting, contrasts.row, kept,
                 )  # fmt: skip
             for g in range(n_groups):
                 summarise(
-                    strata.index[n_corridors + g, period], group_parts[g], whole, spare[1, :n], start - first, lane, layout, state, sums,
+                    strata.index[n_corridors + g, period], group_parts[g], whole, n, start - first, lane, layout, state, sums,
                     stored, waiting, contrasts.row, kept,
                 )  # fmt: skip
         summarise_precursors(
-            strata.precursors, source, x, uniform, spare[1, :n], start, lane, layout, state, sums, stored, waiting,
+            strata.precursors, source, x, n, start, lane, layout, state, sums, stored, waiting,
             contrasts.row, kept,
         )  # fmt: skip
         compare(
-            contrasts, kept, spare[1, :n], start - first, lane, layout, state, sums, stored, waiting, claim_counters
+            contrasts, kept, n, start - first, lane, layout, state, sums, stored, waiting, claim_counters
         )  # fmt: skip
         if (lane + 1) % _WAITING == 0 or lane + 1 == n_lanes:
             count_waiting(layout, state, waiting, lane % _WAITING + 1)

@@ -13,7 +13,8 @@ import numpy as np
 from .arithmetic import exp, log
 from .jit import borrowing, kernel
 from .quantiles import normal_tail
-from .summaries import ACCUMULATORS, CONTINUOUS, lane_sums, locate, place_lane, update
+from .scratch import scratch, scratches
+from .summaries import CONTINUOUS, lane_sums, locate, place_lane, update
 
 _LEAST_LOG = -700.0  # a weight below e^-700 is 0
 _TABLE_END = 8.0  # the table of the normal tail ends a little above
@@ -112,12 +113,13 @@ def whole_weights(log_weight, bits, weight, whole):
 
 
 @borrowing
-def update_weighted(layout, state, j, draws, whole, place):
+def update_weighted(layout, state, j, draws, whole):
     """Count every draw (d,) in summary j `whole` (d,) times; what is counted 0 times leaves no trace.
 
-    As `summaries.update`, of which it is the same with whole = 1; `state` has int64 counts. place (d or more,) uint32 is scratch.
+    As `summaries.update`, of which it is the same with whole = 1; `state` has int64 counts.
     """
     n = draws.size
+    place = scratch(np.uint32, n)
     locate(layout, j, draws, place)
     start = np.uint64(layout.offset[j])
     least = state.extremes[j, 0]
@@ -147,15 +149,16 @@ def update_weighted(layout, state, j, draws, whole, place):
 
 
 @borrowing
-def update_both(layout, state, j, k, draws, whole, place):
-    """Count every draw (d,) in summary j once and in summary k, of the same bins, `whole` (d,) times; place (d,) uint32 is scratch.
+def update_both(layout, state, j, k, draws, whole):
+    """Count every draw (d,) in summary j once and in summary k, of the same bins, `whole` (d,) times.
 
     The same bytes as `update` and `update_weighted`, with places looked up once.
     """
     if layout.mode[j] != CONTINUOUS:
-        update(layout, state, j, draws, place)
-        update_weighted(layout, state, k, draws, whole, place)
+        update(layout, state, j, draws)
+        update_weighted(layout, state, k, draws, whole)
         return
+    place = scratch(np.uint32, draws.size)
     place_lane(layout, state, j, draws, place)
     counts = state.counts
     start = np.uint64(layout.offset[j])
@@ -174,22 +177,20 @@ def update_both(layout, state, j, k, draws, whole, place):
 
 
 @borrowing
-def weighted_lane_sums(draws, whole, centre, products, work):
+def weighted_lane_sums(draws, whole, centre):
     """Return the sums of whole (v - centre) and whole (v - centre)^2 over the finite draws of a lane (d,).
-
-    products (2, d) and work (2, ACCUMULATORS) are scratch.
 
     In the order of `summaries.lane_sums`, of which it is the same with whole = 1.
     """
     n = draws.size
-    once, squared = products[0], products[1]
+    once, squared = scratches(2, n)
     for i in range(n):
         v = draws[i] - centre
         v = v if abs(v) < np.inf else 0.0
         once[i] = whole[i] * v
         squared[i] = once[i] * v
-    first, _ = lane_sums(once[:n], 0.0, work)
-    second, _ = lane_sums(squared[:n], 0.0, work)
+    first, _ = lane_sums(once, 0.0)
+    second, _ = lane_sums(squared, 0.0)
     return first, second
 
 
@@ -207,12 +208,8 @@ def summarise_stored(
     counters (2 m + 2,)            weights for and against each claim, then what `weigh` counts, added to
     """
     n = stored.shape[0]
-    log_weight = np.empty(lane_size)
-    weight = np.empty(lane_size)
-    whole = np.empty(lane_size, np.int64)
-    products = np.empty((2, lane_size))
-    work = np.empty((2, ACCUMULATORS))
-    place = np.empty(lane_size, np.uint32)
+    log_weight, weight = scratches(2, lane_size)
+    whole = scratch(np.int64, lane_size)
     n_claims = contrasts.claim_contrast.size
     for k in range(stored.shape[1] // lane_size):
         first, last, lane = k * lane_size, (k + 1) * lane_size, first_lane + k
@@ -221,18 +218,18 @@ def summarise_stored(
         for s in range(n):
             draws = stored[s, first:last]
             t = n + 2 + s
-            update_both(layout, state, s, t, draws, whole, place)
-            sums[s, lane, 0], sums[s, lane, 1] = lane_sums(draws, layout.centre[s], work)
-            sums[t, lane, 0], sums[t, lane, 1] = weighted_lane_sums(draws, whole, layout.centre[t], products, work)
-        update(layout, state, n, log_weight, place)
-        sums[n, lane, 0], sums[n, lane, 1] = lane_sums(log_weight, layout.centre[n], work)
-        update(layout, state, n + 1, weight, place)
-        sums[n + 1, lane, 0], sums[n + 1, lane, 1] = lane_sums(weight, layout.centre[n + 1], work)
+            update_both(layout, state, s, t, draws, whole)
+            sums[s, lane, 0], sums[s, lane, 1] = lane_sums(draws, layout.centre[s])
+            sums[t, lane, 0], sums[t, lane, 1] = weighted_lane_sums(draws, whole, layout.centre[t])
+        update(layout, state, n, log_weight)
+        sums[n, lane, 0], sums[n, lane, 1] = lane_sums(log_weight, layout.centre[n])
+        update(layout, state, n + 1, weight)
+        sums[n + 1, lane, 0], sums[n + 1, lane, 1] = lane_sums(weight, layout.centre[n + 1])
         for p in range(n_parameters):
             t = 2 * n + 2 + p
             draws = inputs[p, first:last]
-            update_weighted(layout, state, t, draws, whole, place)
-            sums[t, lane, 0], sums[t, lane, 1] = weighted_lane_sums(draws, whole, layout.centre[t], products, work)
+            update_weighted(layout, state, t, draws, whole)
+            sums[t, lane, 0], sums[t, lane, 1] = weighted_lane_sums(draws, whole, layout.centre[t])
         for m in range(n_claims):
             ratio = stored[contrasts.row.size + contrasts.claim_contrast[m], first:last]
             low, high = contrasts.claim_low[m], contrasts.claim_high[m]

@@ -14,7 +14,7 @@ import numpy as np
 from .border import Inputs, Source, draw_inputs
 from .jit import kernel
 from .scratch import LANE, PADDING
-from .summaries import ACCUMULATORS, Layout, State, lane_sums, update
+from .summaries import Layout, State, lane_sums, update
 
 LOOP = numba.types.void(numba.float64[:, ::1], numba.float64[:, ::1], numba.int64)
 """Signature of a compiled function's loop: arguments (x, at least d), outputs (S, at least d) in place, d."""
@@ -41,11 +41,9 @@ def draw_arguments(inputs: Inputs, tables: Scores, source: Source, first: int, x
     lane_size = min(LANE, n_draws)
     lane = np.empty((x.shape[0], lane_size + PADDING))
     score = np.empty((largest, lane_size + PADDING))
-    uniform = np.empty(lane_size)
-    scale = np.empty(lane_size)
     for start in range(0, n_draws, lane_size):
         n = min(lane_size, n_draws - start)
-        draw_inputs(inputs, tables, source, first + start, uniform[:n], score, scale[:n], lane)
+        draw_inputs(inputs, tables, source, first + start, n, score, lane)
         for p in range(x.shape[0]):
             for i in range(n):
                 x[p, start + i] = lane[p, i]
@@ -59,13 +57,11 @@ def summarise_outputs(outputs: np.ndarray, layout: Layout, state: State, sums: n
     sums (S, lanes, 2)   sums of v - centre and of its square, written
     """
     lane_size = min(LANE, outputs.shape[1])
-    place = np.empty(lane_size, np.uint32)
-    work = np.empty((2, ACCUMULATORS))
     for s in range(outputs.shape[0]):
         for lane in range(sums.shape[1]):
             draws = outputs[s, lane * lane_size : (lane + 1) * lane_size]
-            update(layout, state, s, draws, place)
-            sums[s, lane, 0], sums[s, lane, 1] = lane_sums(draws, layout.centre[s], work)
+            update(layout, state, s, draws)
+            sums[s, lane, 0], sums[s, lane, 1] = lane_sums(draws, layout.centre[s])
 
 
 @kernel
@@ -96,17 +92,13 @@ def whole_block(
     x = np.empty((inputs.slot.size, lane_size + PADDING))
     outputs = np.empty((sums.shape[0], lane_size + PADDING))
     score = np.empty((largest, lane_size + PADDING))
-    uniform = np.empty(lane_size)
-    scale = np.empty(lane_size)
-    place = np.empty(lane_size, np.uint32)
-    work = np.empty((2, ACCUMULATORS))
     for lane in range(sums.shape[1]):
-        draw_inputs(inputs, tables, source, first + lane * lane_size, uniform, score, scale, x)
+        draw_inputs(inputs, tables, source, first + lane * lane_size, lane_size, score, x)
         loop(x, outputs, lane_size)
         for s in range(sums.shape[0]):
             draws = outputs[s, :lane_size]
-            update(layout, state, s, draws, place)
-            sums[s, lane, 0], sums[s, lane, 1] = lane_sums(draws, layout.centre[s], work)
+            update(layout, state, s, draws)
+            sums[s, lane, 0], sums[s, lane, 1] = lane_sums(draws, layout.centre[s])
 
 
 def whole_block_of(

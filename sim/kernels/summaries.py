@@ -21,6 +21,7 @@ import numpy as np
 
 from . import arithmetic
 from .jit import borrowing, inlined, kernel
+from .scratch import scratch, scratches
 
 BINS_PER_OCTAVE = 128
 PILOT_DRAWS = 4096  # enough: the least of 4,096 lies below the .005 quantile but for 1 pilot in 10^9
@@ -89,13 +90,11 @@ class Waiting(NamedTuple):
     place  (w, S, d)  uint16, place in the segment: enough for the 64 octaves of `origin_zero`
     row    (S,)       int64, row of `draws` of the summaries that keep atoms, -1 for the others
     draws  (w, a, d)  float64
-    work   (2, ACCUMULATORS)  scratch of `lane_sums`
     """
 
     place: np.ndarray
     row: np.ndarray
     draws: np.ndarray
-    work: np.ndarray
 
 
 def plan_layout(pilot: np.ndarray, origin_zero: bool = False) -> Layout:
@@ -343,12 +342,13 @@ def _count_apart(layout, state, j, place, draws):
 
 
 @borrowing
-def update(layout, state, j, draws, place):
-    """Count `draws` (d,) float64 in summary j; NaN and infinities are counted apart. place (d or more,) uint32 is scratch.
+def update(layout, state, j, draws):
+    """Count `draws` (d,) float64 in summary j, d <= LANE; NaN and infinities are counted apart.
 
     One summary takes a whole lane at a time, so that its bins stay in the first-level cache: 0.7 ns a draw once the extremes rest, 1.0
     where they move or draws are negative, 0.8 more with atoms.
     """
+    place = scratch(np.uint32, draws.size)
     place_lane(layout, state, j, draws, place)
     start = np.uint64(layout.offset[j])
     counts = state.counts
@@ -649,14 +649,14 @@ def replicate_error(replicates: np.ndarray) -> np.ndarray:
 
 
 @borrowing
-def lane_sums(draws, centre, work):
-    """Return (s1, s2), the sums of v - centre and of its square over the finite draws of one lane (d,); work (2, ACCUMULATORS) is scratch.
+def lane_sums(draws, centre):
+    """Return (s1, s2), the sums of v - centre and of its square over the finite draws of one lane (d,).
 
     Draw i goes to accumulator i mod 64, in order of i; then the upper half of the accumulators is added to the lower, six times. A fixed
     order that vectorises: 0.3 ns a draw; with eight accumulators 1.0.
     """
     n = draws.size
-    sums, squares = work[0], work[1]
+    sums, squares = scratches(2, ACCUMULATORS)
     for k in range(ACCUMULATORS):
         sums[k] = 0.0
         squares[k] = 0.0

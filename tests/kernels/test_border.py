@@ -225,7 +225,7 @@ def averages(mean, cv, loads, n):
     z, out, limited = np.empty(n), np.empty(n), np.zeros(n, np.bool_)
     for start in range(0, n, LANE):
         part = z[start : start + LANE]
-        border.draw_scores(source, tables, 0, start, np.empty(part.size), part)
+        border.draw_scores(source, tables, 0, start, part)
     mean, cv, loads = (np.full(n, number) for number in (mean, cv, loads))
     in_lanes(border.draw_average_purity, tables, 0, z, mean, cv, np.ones(n), loads, limited, out)
     return out, limited

@@ -7,6 +7,7 @@ import itertools
 import numba
 import numpy as np
 import pytest
+from lanes import in_lanes
 from scipy import stats
 
 from sim import distributions, elicitation
@@ -98,10 +99,10 @@ def test_outputs_reach_their_own_summaries(n):
     sums = np.full((2, n // lane, 2), np.nan)
     functions.summarise_outputs(outputs, layout, state, sums)
     for s in range(2):
-        summaries.update(layout, alone, s, outputs[s], np.empty(n, np.uint32))
+        in_lanes(summaries.update, layout, alone, s, outputs[s])
         for k in range(n // lane):
             part = outputs[s, k * lane : (k + 1) * lane]
-            assert tuple(sums[s, k]) == summaries.lane_sums(part, layout.centre[s], np.empty((2, summaries.ACCUMULATORS)))
+            assert tuple(sums[s, k]) == summaries.lane_sums(part, layout.centre[s])
     for found, expected in zip(state, alone, strict=True):
         np.testing.assert_array_equal(found, expected)
 

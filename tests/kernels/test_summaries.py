@@ -9,6 +9,7 @@ import numpy as np
 import oracles
 import pytest
 import verdicts
+from lanes import in_lanes
 from scipy import stats
 
 from sim.kernels import summaries
@@ -16,8 +17,6 @@ from sim.kernels import summaries
 COMPILED = not numba.config.DISABLE_JIT
 N = 300_000 if COMPILED else 8_192
 LANE = 1_024
-PLACE = np.empty(N, np.uint32)  # scratch
-WORK = np.empty((2, summaries.ACCUMULATORS))  # scratch
 P = verdicts.REPORTED
 
 
@@ -26,7 +25,7 @@ def summarise(draws, **plan):
     layout = summaries.plan_layout(draws[np.newaxis, : summaries.PILOT_DRAWS], **plan)
     state = summaries.new_state(layout)
     for start in range(0, draws.size, LANE):
-        summaries.update(layout, state, 0, draws[start : start + LANE], PLACE)
+        summaries.update(layout, state, 0, draws[start : start + LANE])
     return layout, state
 
 
@@ -209,7 +208,7 @@ def test_the_sign_of_zero_does_not_depend_on_the_order():
     for zeros in ([0.0, -0.0], [-0.0, 0.0]):
         state = summaries.new_state(layout)
         for v in zeros:
-            summaries.update(layout, state, 0, np.array([v]), PLACE)
+            summaries.update(layout, state, 0, np.array([v]))
         bits.append([array.tobytes() for array in state])
         assert not np.signbit(summaries.quantiles(layout, state, P, 0)[0]).any()
     assert bits[0] == bits[1]
@@ -269,7 +268,7 @@ def test_draws_outside_the_pilots_window_are_counted_in_its_edge_bins():
     state = summaries.new_state(layout)
     strays = np.array([1e-300, 1e300, -1.0, 5e-324, -0.0])
     with np.errstate(over="ignore"):
-        summaries.update(layout, state, 0, np.concatenate([pilot, strays]), PLACE)
+        in_lanes(summaries.update, layout, state, 0, np.concatenate([pilot, strays]))
     assert state.counts.sum() == pilot.size + strays.size
     np.testing.assert_array_equal(state.extremes[0], [-1.0, 1e300])
     found, _ = summaries.quantiles(layout, state, P, 0)
@@ -289,7 +288,7 @@ def test_the_short_way_of_a_lane_within_the_extremes_is_the_long_way(odd, origin
     summaries.locate(layout, 0, draws, place)
     state, finite = summaries.new_state(layout), draws[np.isfinite(draws)]
     for start in range(0, draws.size, LANE):
-        summaries.update(layout, state, 0, draws[start : start + LANE], PLACE)
+        summaries.update(layout, state, 0, draws[start : start + LANE])
     np.testing.assert_array_equal(state.counts, np.bincount(place, minlength=state.counts.size))
     np.testing.assert_array_equal(state.extremes[0], [finite.min(), finite.max()])
 
@@ -303,11 +302,11 @@ def test_lanes_that_wait_are_counted_as_if_at_once():
     assert (np.diff(layout.offset) <= 2**16).all()
     waited, alone = summaries.new_state(layout), summaries.new_state(layout)
     row = np.where(layout.mode[:4] == summaries.CONTINUOUS, -1, np.cumsum(layout.mode[:4] != summaries.CONTINUOUS) - 1)
-    waiting = summaries.Waiting(np.empty((4, 4, LANE), np.uint16), row, np.empty((4, row.max() + 1, LANE)), WORK)
+    waiting = summaries.Waiting(np.empty((4, 4, LANE), np.uint16), row, np.empty((4, row.max() + 1, LANE)))
     for lane in range(3):
         for j in range(4):
             here = draws[j, lane * LANE : (lane + 1) * LANE]
-            summaries.update(layout, alone, j, here, PLACE)
+            summaries.update(layout, alone, j, here)
             summaries.wait(layout, waited, j, here, lane, waiting)
     summaries.count_waiting(layout, waited, waiting, 3)
     for found, expected in zip(waited, alone, strict=True):
@@ -322,7 +321,7 @@ def test_one_summary_does_not_write_into_its_neighbours():
     for j in range(3):
         state = summaries.new_state(layout)
         with np.errstate(over="ignore"):
-            summaries.update(layout, state, j, wild, PLACE)
+            summaries.update(layout, state, j, wild)
         per_summary = summaries.draw_counts(layout, state).sum(axis=1)
         np.testing.assert_array_equal(per_summary, np.where(np.arange(3) == j, wild.size, 0))
         assert summaries.draw_counts(layout, state)[j].tolist() == [1, 1, 8, 1]
@@ -334,7 +333,7 @@ def test_many_summaries_at_once_are_the_same_as_one_by_one():
     layout = summaries.plan_layout(draws)
     state = summaries.new_state(layout)
     for j in range(3):
-        summaries.update(layout, state, j, draws[j], PLACE)
+        in_lanes(summaries.update, layout, state, j, draws[j])
     together, error = summaries.quantiles(layout, state, P)
     for j in range(3):
         alone, alone_error = summaries.quantiles(*summarise(draws[j]), P, 0)
@@ -383,7 +382,7 @@ def test_order_statistic_error_is_the_spread_of_quantiles_over_repeats(statistic
     layout = summaries.plan_layout(draws)
     state = summaries.new_state(layout)
     for j in range(repeats):
-        summaries.update(layout, state, j, draws[j], PLACE)
+        in_lanes(summaries.update, layout, state, j, draws[j])
     z = (summaries.quantiles(layout, state, p)[0] - law.ppf(p)) / summaries.order_statistic_error(layout, state, p)
     # the error is itself estimated from a few hundred draws about the quantile, so z is a little wider than normal
     inside = (np.abs(z) < stats.norm.isf(0.05)).sum(axis=0)
@@ -410,7 +409,7 @@ def test_lane_sums_are_right_and_skip_what_is_not_finite():
     draws = rng.normal(100000.0, 0.05, 1_003)
     draws[[5, 70, 1_002]] = np.nan, np.inf, -np.inf
     finite = draws[np.isfinite(draws)] - 1e5
-    s1, s2 = summaries.lane_sums(draws, 1e5, WORK)
+    s1, s2 = summaries.lane_sums(draws, 1e5)
     assert s1 == pytest.approx(math.fsum(finite), rel=1e-12)
     assert s2 == pytest.approx(math.fsum(finite**2), rel=1e-13)
     mean, sd = summaries.moments(np.array(finite.size), np.array([s1, s2]), np.array(1e5))
@@ -426,7 +425,7 @@ def test_lane_sums_add_in_the_order_they_promise():
     while accumulators.size > 1:
         half = accumulators.size // 2
         accumulators = accumulators[:half] + accumulators[half:]
-    assert summaries.lane_sums(draws, 0.7, WORK)[0] == accumulators[0]
+    assert summaries.lane_sums(draws, 0.7)[0] == accumulators[0]
 
 
 def test_sums_of_any_power_of_two_block_are_the_same_bits():

@@ -16,8 +16,6 @@ COMPILED = not numba.config.DISABLE_JIT
 pytestmark = [] if COMPILED else pytest.mark.filterwarnings("ignore::RuntimeWarning")
 TAIL = quantiles.normal_tail_table()
 MASSES = st.one_of(st.sampled_from([0.0, 1e-300, 1.0, 1e300, np.inf, np.nan]), st.floats(1e-3, 1e6))
-PLACE = np.empty(1 << 14, np.uint32)  # scratch
-WORK = np.empty((2, summaries.ACCUMULATORS))  # scratch
 weights = st.integers(0, 5)
 
 
@@ -88,8 +86,8 @@ def test_whole_weights_are_the_nearest(logs, bits):
 
 def states(draws, whole, layout):
     mine, plain = summaries.new_state(layout, wide=True), summaries.new_state(layout, wide=True)
-    conditions.update_weighted(layout, mine, 0, draws, whole, PLACE)
-    oracles.update_weighted(layout, plain, 0, draws, whole, PLACE)
+    conditions.update_weighted(layout, mine, 0, draws, whole)
+    oracles.update_weighted(layout, plain, 0, draws, whole)
     return mine, plain
 
 
@@ -100,9 +98,8 @@ def test_a_weighted_draw_counts_as_often_as_its_weight_says(draws, data):
     mine, plain = states(draws, whole, layout)
     for a, b in zip(mine, plain, strict=True):
         np.testing.assert_array_equal(a, b)
-    products = np.empty((2, draws.size))
     with np.errstate(all="ignore"):
-        found, expected = (conditions.weighted_lane_sums(draws, whole, 0.5, products, WORK), None)
+        found, expected = (conditions.weighted_lane_sums(draws, whole, 0.5), None)
     if np.abs(draws[np.isfinite(draws)]).max(initial=0.0) < 1e100:
         expected = oracles.weighted_lane_sums(draws, whole, 0.5)
         scale = np.abs(np.where(np.isfinite(draws), draws, 0.0)) + 0.5
@@ -117,9 +114,9 @@ def test_counting_both_at_once_is_counting_one_after_the_other(draws, data):
     for part in np.array_split(draws, 3):
         whole = np.array(data.draw(st.lists(weights, min_size=part.size, max_size=part.size)), np.int64)
         part = np.ascontiguousarray(part)
-        conditions.update_both(layout, first, 0, 1, part, whole, PLACE)
-        summaries.update(layout, second, 0, part, PLACE)
-        conditions.update_weighted(layout, second, 1, part, whole, PLACE)
+        conditions.update_both(layout, first, 0, 1, part, whole)
+        summaries.update(layout, second, 0, part)
+        conditions.update_weighted(layout, second, 1, part, whole)
     assert all(a.tobytes() == b.tobytes() for a, b in zip(first, second, strict=True))
 
 
@@ -128,15 +125,15 @@ def test_weights_of_one_are_the_plain_update_and_any_order_gives_the_same_bytes(
     layout = summaries.plan_layout(draws[np.newaxis])
     mine, plain = states(draws, np.ones(draws.size, np.int64), layout)
     assert all(a.tobytes() == b.tobytes() for a, b in zip(mine, plain, strict=True))
-    assert conditions.weighted_lane_sums(draws, np.ones(draws.size, np.int64), 0.5, np.empty((2, draws.size)), WORK) == pytest.approx(
-        summaries.lane_sums(draws, 0.5, WORK), rel=0, abs=0, nan_ok=True
+    assert conditions.weighted_lane_sums(draws, np.ones(draws.size, np.int64), 0.5) == pytest.approx(
+        summaries.lane_sums(draws, 0.5), rel=0, abs=0, nan_ok=True
     )
     whole = np.array(data.draw(st.lists(st.integers(0, 2**40), min_size=draws.size, max_size=draws.size)), np.int64)
     order = np.array(data.draw(st.permutations(range(draws.size))), np.intp)
     first, second, again = (summaries.new_state(layout, wide=True) for _ in range(3))
-    conditions.update_weighted(layout, first, 0, draws, whole, PLACE)
+    conditions.update_weighted(layout, first, 0, draws, whole)
     half = draws.size // 2
-    conditions.update_weighted(layout, second, 0, draws[order][:half].copy(), whole[order][:half].copy(), PLACE)
-    conditions.update_weighted(layout, again, 0, draws[order][half:].copy(), whole[order][half:].copy(), PLACE)
+    conditions.update_weighted(layout, second, 0, draws[order][:half].copy(), whole[order][:half].copy())
+    conditions.update_weighted(layout, again, 0, draws[order][half:].copy(), whole[order][half:].copy())
     summaries.merge(again, second)
     assert all(a.tobytes() == b.tobytes() for a, b in zip(first, again, strict=True))

@@ -7,6 +7,7 @@ import strategies
 import verdicts
 from hypothesis import given
 from hypothesis import strategies as st
+from lanes import in_lanes
 
 from sim.kernels import summaries
 
@@ -15,7 +16,7 @@ def counted(layout, draws, cuts=(), wide=False):
     """Return the state after `draws`, cut at `cuts` into calls of update."""
     state = summaries.new_state(layout, wide=wide)
     for part in np.split(draws, cuts):
-        summaries.update(layout, state, 0, np.ascontiguousarray(part), np.empty(part.size, np.uint32))
+        in_lanes(summaries.update, layout, state, 0, np.ascontiguousarray(part))
     return state
 
 
@@ -156,9 +157,7 @@ def test_mirrored_draws_have_mirrored_quantiles(draws):
 @given(strategies.summary_draws(specials=False), st.integers(1, 12))
 def test_sums_are_the_same_bits_for_any_block_of_lanes(draws, log_lanes):
     lane = 4
-    lanes = np.array(
-        [summaries.lane_sums(part, 0.3, np.empty((2, summaries.ACCUMULATORS))) for part in np.split(draws, range(lane, draws.size, lane))]
-    )
+    lanes = np.array([summaries.lane_sums(part, 0.3) for part in np.split(draws, range(lane, draws.size, lane))])
     block = 1 << (log_lanes % 5)
     whole = summaries.tree_sum(lanes)
     pending: summaries.Pending = {}
