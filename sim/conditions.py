@@ -16,6 +16,7 @@ from scipy import special
 from .errors import Problem
 from .kernels import summaries
 from .kernels.conditions import summarise_stored, weigh, whole_weights
+from .kernels.libm import exp, log
 from .kernels.scratch import LANE
 from .model import WITHOUT_TIME, Model
 from .records import ALL_QUANTITIES, Condition, Result
@@ -282,7 +283,7 @@ def tail_shape(layout: summaries.Layout, state: summaries.State, j: int, draws: 
     logs, _ = summaries.quantiles(layout, state, p, j)
     if not np.isfinite(logs[-1]):
         return math.inf
-    weights = np.exp(logs - logs[-1])
+    weights = exp(logs - logs[-1])
     above = weights[1:] - weights[0]
     return pareto_shape(above[above > 0.0]) if above[-1] > 1e-12 else -math.inf
 
@@ -297,10 +298,10 @@ def pareto_shape(exceedances: np.ndarray) -> float:
         return math.inf
     m = 30 + int(math.sqrt(n))
     b = (1.0 - np.sqrt(m / (np.arange(1, m + 1) - 0.5))) / (3.0 * exceedances[int(n / 4 + 0.5) - 1]) + 1.0 / exceedances[-1]
-    k = np.array([np.mean(np.log1p(-each * exceedances)) for each in b])
-    likelihood = n * (np.log(-b / k) - k - 1.0)
-    weight = np.exp(likelihood - special.logsumexp(likelihood))
-    shape = float(np.mean(np.log1p(-float(np.sum(b * weight)) * exceedances)))
+    k = np.array([np.mean(special.log1p(-each * exceedances)) for each in b])
+    likelihood = n * (log(-b / k) - k - 1.0)
+    weight = exp(likelihood - likelihood.max())
+    shape = float(np.mean(special.log1p(-float(np.sum(b * weight) / np.sum(weight)) * exceedances)))
     return (n * shape + 5.0) / (n + 10.0)
 
 

@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from .kernels import quantiles
+from .kernels.libm import exp, log
 
 Array = NDArray[np.float64]
 
@@ -138,27 +139,27 @@ def _normal(mean: float, sd: float) -> _Exact:
         sf=lambda x: special.ndtr(-((x - mean) / sd)),
         ppf=lambda p: special.ndtri(p) * sd + mean,
         isf=lambda q: -special.ndtri(q) * sd + mean,
-        pdf=lambda x: np.asarray(np.exp(-(((x - mean) / sd) ** 2) / 2.0) / math.sqrt(2.0 * math.pi) / sd),
+        pdf=lambda x: np.asarray(exp(-(((x - mean) / sd) ** 2) / 2.0) / math.sqrt(2.0 * math.pi) / sd),
         atoms=_NO_ATOMS,
     )
 
 
 def _lognormal(median: float, sd_log: float) -> _Exact:
     def score(x: Array) -> Array:
-        return np.asarray(np.log(np.maximum(x / median, 0.0)) / sd_log)
+        return np.asarray(log(np.maximum(x / median, 0.0)) / sd_log)
 
     def pdf(x: Array) -> Array:
         y: Array = np.maximum(x / median, 0.0)
-        log_density = -(np.log(y) ** 2) / (2.0 * sd_log**2) - np.log(sd_log * y * np.sqrt(2.0 * np.pi))
-        return np.exp(np.where(y > 0.0, log_density, -np.inf)) / median
+        log_density = -(log(y) ** 2) / (2.0 * sd_log**2) - log(sd_log * y * np.sqrt(2.0 * np.pi))
+        return np.asarray(exp(np.where(y > 0.0, log_density, -np.inf)) / median)
 
     return _Exact(
         low=0.0,
         high=math.inf,
         cdf=lambda x: special.ndtr(score(x)),
         sf=lambda x: special.ndtr(-score(x)),
-        ppf=lambda p: np.asarray(np.exp(sd_log * special.ndtri(p)) * median),
-        isf=lambda q: np.asarray(np.exp(sd_log * -special.ndtri(q)) * median),
+        ppf=lambda p: np.asarray(exp(sd_log * special.ndtri(p)) * median),
+        isf=lambda q: np.asarray(exp(sd_log * -special.ndtri(q)) * median),
         pdf=pdf,
         atoms=_NO_ATOMS,
     )
@@ -167,7 +168,7 @@ def _lognormal(median: float, sd_log: float) -> _Exact:
 def _gamma(shape: float, scale: float) -> _Exact:
     def pdf(x: Array) -> Array:
         y: Array = np.maximum(x / scale, 0.0)
-        return np.where(x < 0.0, 0.0, np.exp(special.xlogy(shape - 1.0, y) - y - special.gammaln(shape)) / scale)
+        return np.where(x < 0.0, 0.0, exp(special.xlogy(shape - 1.0, y) - y - special.gammaln(shape)) / scale)
 
     return _Exact(
         low=0.0,
@@ -254,9 +255,10 @@ def _piecewise(low: float, high: float, mode: float | None) -> _Exact:
 def _student(df: float, loc: float, scale: float) -> _Exact:
     """Return the functions of Student t. Near its median scipy's cdf (df = 1) and ppf (df = 4) are off by up to 5e-9, which a cut there
     would make the whole of a tail; the incomplete beta function of the central mass, and one step of Newton's rule, are not."""
-    from scipy import stats
+    at_mode = math.exp(math.lgamma(0.5 * df + 0.5) - math.lgamma(0.5 * df)) / math.sqrt(math.pi * df)
 
-    frozen = stats.t(df, loc, scale)
+    def pdf(y: Array) -> Array:
+        return np.asarray(at_mode * exp(-0.5 * (df + 1.0) * special.log1p(y * y / df)))
 
     def central(y: Array) -> Array:
         return np.asarray(0.5 * special.betainc(0.5, 0.5 * df, y * y / (df + y * y)))
@@ -270,7 +272,7 @@ def _student(df: float, loc: float, scale: float) -> _Exact:
         nearer = np.minimum(p, 1.0 - p)
         y: Array = -np.asarray(special.stdtrit(df, nearer), dtype=np.float64)
         near = nearer > 0.25
-        y[near] = np.abs(y[near] - (central(y[near]) - (0.5 - nearer[near])) / (scale * frozen.pdf(loc + scale * y[near])))
+        y[near] = np.abs(y[near] - (central(y[near]) - (0.5 - nearer[near])) / pdf(y[near]))
         return np.where(p <= 0.5, y, -y)
 
     return _Exact(
@@ -280,7 +282,7 @@ def _student(df: float, loc: float, scale: float) -> _Exact:
         sf=lambda x: tail((x - loc) / scale),
         ppf=lambda p: loc - scale * score(p),
         isf=lambda q: loc + scale * score(q),
-        pdf=frozen.pdf,
+        pdf=lambda x: pdf((x - loc) / scale) / scale,
         atoms=_NO_ATOMS,
     )
 
@@ -337,7 +339,7 @@ def _mixed(parts: Sequence[_Exact], weights: Array) -> _Exact:
     cdf, sf = total("cdf"), total("sf")
     if len(parts) == 1:
         return parts[0]
-    tails = 2.0 ** -np.arange(1.0, 55.0, 0.25)
+    tails = special.exp2(-np.arange(1.0, 55.0, 0.25))
     atoms = np.unique(np.concatenate([part.atoms for part in parts]))
     ends = np.array([end for part in parts for end in (part.low, part.high)])
     grid = np.concatenate(
@@ -350,11 +352,11 @@ def _mixed(parts: Sequence[_Exact], weights: Array) -> _Exact:
 def _outward_grid(frozen: Any, low: float, high: float) -> Array:
     """Return points from the median outward, in steps that double, to where each tail falls below 2^-54, and toward finite ends."""
     quartile, median, upper_quartile = (float(x) for x in frozen.ppf([0.25, 0.5, 0.75]))
-    steps = 2.0 ** np.arange(-6.0, 1020.0, 0.5)
+    steps = special.exp2(np.arange(-6.0, 1020.0, 0.5))
     points = [np.array([median])]
     for sign, end, reach, tail in ((-1.0, low, median - quartile, frozen.cdf), (1.0, high, upper_quartile - median, frozen.sf)):
         if np.isfinite(end):
-            points.append(end + (median - end) * 2.0 ** -np.arange(0.5, 200.0, 0.5))
+            points.append(end + (median - end) * special.exp2(-np.arange(0.5, 200.0, 0.5)))
             points.append(np.array([end]))
         else:
             for first in range(0, len(steps), 32):
@@ -451,7 +453,7 @@ def _beyond(whole: _Exact, end: float, sign: float) -> tuple[Callable[[Array], A
     fine = _NEAR * min(cut_off, remaining) if cut_off > 0 and 0 < density < math.inf else 0.0
 
     def near(distance: Array) -> Array:
-        return np.asarray(distance * (whole.pdf(end + sign * distance[:, None] * _GAUSS_NODES) @ _GAUSS_WEIGHTS))
+        return np.asarray(distance * (whole.pdf(end + sign * distance[:, None] * _GAUSS_NODES) * _GAUSS_WEIGHTS).sum(axis=1))
 
     def mass(x: Array) -> Array:
         m = this(x) - cut_off if cut_off <= 0.5 else remaining - that(x)
@@ -558,7 +560,7 @@ def _slope(tails: Array, x: Array) -> float:
     """Return |d log tail / d log x| between two points; inf where x does not move or is not a number."""
     if not (np.isfinite(x).all() and (x > 0).all()) or x[0] == x[1]:
         return math.inf
-    return float(abs(np.log(tails[1] / tails[0]) / np.log(x[1] / x[0])))
+    return float(abs(log(tails[1] / tails[0]) / log(x[1] / x[0])))
 
 
 def index_at_zero(law: Law) -> float:

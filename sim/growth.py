@@ -11,6 +11,7 @@ import xarray as xr
 from scipy import special
 
 from .kernels import summaries
+from .kernels.libm import exp, log
 from .model import ABSENT, ZERO, Model
 from .records import QUANTITIES, RESULT_FORMS, Growth, Scenario
 from .runner import PROBABILITIES, Plan, batches
@@ -56,7 +57,7 @@ def in_draws(model: Model, run: Run) -> dict[str, np.ndarray]:
     pooled = _quantiles(np.concatenate(list(logs), axis=-1))
     means = np.array([_means(batch) for batch in logs])
     for k, part in enumerate(PARTS[1:], start=1):
-        ratio = np.exp(pooled[:, k])
+        ratio = exp(pooled[:, k])
         found[f"{part}_ratio"] = ratio
         found[f"{part}_ratio_mcse"] = ratio * summaries.replicate_error(by_batch[:, :, k])
     found["flow_log_growth"] = _means(np.concatenate(list(logs), axis=-1))
@@ -91,7 +92,7 @@ def _logs(model: Model, growth: Growth, drawn: np.ndarray) -> np.ndarray:
         n_missed.append(of("n_missed"))
         loads.append(events + n_missed[-1])
     with np.errstate(divide="ignore", invalid="ignore"):
-        pairs = [(np.log(mass[1] / mass[0]), np.log(n[1] / n[0])) for mass, n in ((flows, loads), (missed, n_missed))]
+        pairs = [(log(mass[1] / mass[0]), log(n[1] / n[0])) for mass, n in ((flows, loads), (missed, n_missed))]
         return np.array([[total, number, total - number] for total, number in pairs])
 
 
@@ -198,7 +199,7 @@ def _in_evidence(case: Case) -> dict[str, np.ndarray]:
         if growth.form != "all" and any(form == "unrecorded" and corridor in places[growth.corridor] for corridor, _, form in seized_kg):
             kg = [math.nan, math.nan]
         with np.errstate(divide="ignore", invalid="ignore"):
-            total, loads = (np.log(np.float64(after) / np.float64(before)) for before, after in (kg, (events[0][0], events[1][0])))
+            total, loads = (log(np.float64(after) / np.float64(before)) for before, after in (kg, (events[0][0], events[1][0])))
             logs = np.array([total, loads, total - loads])
         rates.append(quantiles)
         increases.append(increase)

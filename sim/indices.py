@@ -180,7 +180,7 @@ def _shapley(values: Array) -> Array:
     effects = []
     for j in range(g):
         without = subsets[(subsets >> j) & 1 == 0]
-        effects.append(np.tensordot(weight[size[without]], values[without | (1 << j)] - values[without], axes=1))
+        effects.append((weight[size[without], np.newaxis] * (values[without | (1 << j)] - values[without])).sum(axis=0))
     with np.errstate(invalid="ignore", divide="ignore"):
         found: Array = np.array(effects).reshape(g, values.shape[1]) / (values[-1] - values[0])
     return found

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from .errors import EvidenceError, Problem
 from .evidence import Row, read_table, row_from_mapping
 from .files import write
+from .kernels.libm import exp, log
 from .units import closest, to_kg
 
 if TYPE_CHECKING:
@@ -136,31 +137,29 @@ def fit_load_sizes(
     def put(name: str, dims: tuple[str, ...], numbers: Any, units: str, text: str) -> None:
         out[name] = (dims, np.asarray(numbers), {"units": units, "long_name": text})
 
-    sigma = np.exp(_LOG_SIGMA)
+    sigma = exp(_LOG_SIGMA)
     by = ("corridor",)
     spread = [_quantiles(_LOG_SIGMA, weight, PROBS) for weight in weights]
-    put("log_sd", ("corridor", "prob"), np.exp(spread), "1", "posterior quantile of sigma, before truncation")
+    put("log_sd", ("corridor", "prob"), exp(spread), "1", "posterior quantile of sigma, before truncation")
     laws = [_law(_LOG_SIGMA, weight) for weight in weights]
     put("load_log_sd_median", by, [law[0] for law in laws], "1", "median of the law for load_log_sd")
     put("load_log_sd_sd_log", by, [law[1] for law in laws], "1", "its sd on the log scale")
     put("load_log_sd_lower", by, [law[2] for law in laws], "1", "its lower bound, the posterior's .0005 quantile")
     put("load_log_sd_upper", by, [law[3] for law in laws], "1", "its upper bound, the posterior's .9995 quantile")
     medians = [_median(fit, weight, sigma, shift) for fit, weight in zip(fits, weights, strict=True)]
-    put(
-        "median_kg", ("corridor", "prob"), np.exp([_quantiles(*each, PROBS) for each in medians]), "kg", "posterior quantile of load_median"
-    )
+    put("median_kg", ("corridor", "prob"), exp([_quantiles(*each, PROBS) for each in medians]), "kg", "posterior quantile of load_median")
     laws = [_law(*each) for each in medians]
     put("load_median_median", by, [law[0] for law in laws], "kg", "median of the law for load_median")
     put("load_median_sd_log", by, [law[1] for law in laws], "1", "its sd on the log scale")
     put("density", ("corridor", "sigma"), np.array(weights) / np.gradient(sigma), "1", "posterior density of sigma")
     if other is not None:
-        quantiles = np.exp(_quantiles(_LOG_SIGMA, other, PROBS))
+        quantiles = exp(_quantiles(_LOG_SIGMA, other, PROBS))
         put("log_sd_elsewhere", ("prob",), quantiles, "1", "the same for a corridor without rows, from the others")
 
     put("n_rows", by, [one.n for one in sizes.values()], "1", "rows of a single event that were used")
     put("n_unweighed", by, [one.n_unweighed for one in sizes.values()], "1", "rows of a single event without a weight, left out")
     put("n_events", by, [one.n_events for one in sizes.values()], "1", "events of all rows")
-    single = [math.nan if one.from_summary else float(np.exp(one.log_size).mean()) for one in sizes.values()]
+    single = [math.nan if one.from_summary else float(exp(one.log_size).mean()) for one in sizes.values()]
     put("single_mean_kg", by, single, "kg", "mean amount of the rows used")
     every = [one.mass_kg / one.n_events if one.n_events else math.nan for one in sizes.values()]
     put("all_mean_kg", by, every, "kg", "mean amount of all events")
@@ -251,7 +250,7 @@ def _log_interval(a: Floats, b: Floats, cdf: Callable[[Floats], Floats]) -> Floa
     upper = a > 0
     mass = np.where(upper, cdf(-a) - cdf(-b), cdf(b) - cdf(a))
     with np.errstate(divide="ignore"):
-        return np.asarray(np.log(np.maximum(mass, 0.0)))
+        return np.asarray(log(np.maximum(mass, 0.0)))
 
 
 def _over_mu(
@@ -280,16 +279,16 @@ def _over_mu(
     se = max(step, 1 / math.sqrt(curvature)) if math.isfinite(curvature) and curvature > 0 else step
     left, right = max(bound, mode - 9 * se), mode + 9 * se
     mu = (left + right) / 2 + (right - left) / 2 * _NODES
-    logs = log_likelihood(mu, sigma) + np.log(_WEIGHTS * (right - left) / 2)
+    logs = log_likelihood(mu, sigma) + log(_WEIGHTS * (right - left) / 2)
     top_log = float(logs.max())
     if not math.isfinite(top_log):
         return -math.inf, mu, np.zeros_like(mu)
-    weight = np.exp(logs - top_log)
+    weight = exp(logs - top_log)
     return top_log + math.log(weight.sum()), mu, weight / weight.sum()
 
 
 def _normalised(log_weight: Floats) -> Floats:
-    weight = np.exp(log_weight - log_weight.max())
+    weight = exp(log_weight - log_weight.max())
     return np.asarray(weight / weight.sum())
 
 
@@ -299,11 +298,11 @@ def _pooled(log_evidence: Sequence[Floats]) -> tuple[list[Floats], Floats]:
     p(sigma_g) ~ L_g(sigma_g) sum_h p(h) N(log sigma_g; h) prod_{k != g} I_k(h),   I_k(h) = sum_sigma L_k(sigma) N(log sigma; h)
     """
     centre, spread = (each.ravel() for each in np.meshgrid(_LOG_CENTRE, _SPREAD, indexing="ij"))
-    prior = np.exp(-((_LOG_SIGMA[None, :] - centre[:, None]) ** 2) / (2 * spread[:, None] ** 2))
+    prior = exp(-((_LOG_SIGMA[None, :] - centre[:, None]) ** 2) / (2 * spread[:, None] ** 2))
     prior /= prior.sum(axis=1, keepdims=True)  # (h, s)
     likelihood = np.array([_normalised(each) for each in log_evidence])  # (g, s)
     with np.errstate(divide="ignore"):
-        log_hyper = np.log(np.maximum(prior @ likelihood.T, 1e-300))  # (h, g)
+        log_hyper = log(np.maximum(prior @ likelihood.T, 1e-300))  # (h, g)
     start = -(spread**2) / (2 * _SPREAD_SCALE**2)
     together = start + log_hyper.sum(axis=1)
     posteriors = []
@@ -323,7 +322,7 @@ def _law(logs: Floats, weight: Floats) -> tuple[float, float, float, float]:
     """Return median, sd of the log, and the .0005 and .9995 quantiles of the lognormal law's stand-in for a posterior of a log."""
     mean = float(weight @ logs)
     sd = math.sqrt(float(weight @ (logs - mean) ** 2))
-    middle, lower, upper = np.exp(_quantiles(logs, weight, (0.5, 0.0005, 0.9995)))
+    middle, lower, upper = exp(_quantiles(logs, weight, (0.5, 0.0005, 0.9995)))
     return float(middle), sd, float(lower), float(upper)
 
 
@@ -440,9 +439,9 @@ def _grouped(rows: Sequence[Row], groups: Mapping[str, Sequence[str]], rounding:
         counted = [row for row in mine if row.n_events is not None]
         amount = np.array([row.amount for row in used])
         width = np.array([widths[id(row)] for row in used])
-        logs = np.log(amount)
+        logs = log(amount)
         with np.errstate(divide="ignore"):
-            low, high = np.log(np.maximum(amount - width, 0.0)), np.log(amount + width)
+            low, high = log(np.maximum(amount - width, 0.0)), log(amount + width)
         sizes[name] = _Sizes(
             corridors=tuple(corridors),
             n=len(used),
@@ -546,7 +545,7 @@ def _check_laws(sizes: _Sizes, truncation: float, n_rank: int, n_envelope: int, 
     check |= {key: nan.copy() for key in ("fitted", "low", "high")}
     if n < 5 or not n_envelope:
         return check
-    check["observed"][:n] = np.sort(np.exp(sizes.log_size))
+    check["observed"][:n] = np.sort(exp(sizes.log_size))
     low = np.minimum(sizes.low, sizes.log_size - _EXACT)
     high = np.maximum(sizes.high, sizes.log_size + _EXACT)
     uniforms: Floats = np.sort(rng.random((n_envelope, n)), axis=1)
@@ -556,7 +555,7 @@ def _check_laws(sizes: _Sizes, truncation: float, n_rank: int, n_envelope: int, 
         check["log_likelihood"][i], check["aic"][i] = best, 2 * len(parameters) - 2 * best
         ppf = _law_functions(law, parameters, truncation)[1]
         for key, u in (("fitted", (np.arange(n) + 0.5) / n), ("low", envelope[0]), ("high", envelope[1])):
-            check[key][i, :n] = np.exp(ppf(u))
+            check[key][i, :n] = exp(ppf(u))
     return check
 
 
@@ -567,7 +566,7 @@ def _fit_law(law: str, sizes: _Sizes, low: Floats, high: Floats, truncation: flo
     wide = max(s, (float(sizes.log_size.max()) - m) / truncation * 1.05)  # so that the largest load is possible at the start
     start = {
         "lognormal": [m, math.log(wide)],
-        "gamma": [math.log(min(10.0, 1.6 / s**2 + 0.1)), math.log(float(np.exp(sizes.log_size).mean())) + 0.5],
+        "gamma": [math.log(min(10.0, 1.6 / s**2 + 0.1)), math.log(float(exp(sizes.log_size).mean())) + 0.5],
         "weibull": [math.log(1.28 / s), m + 0.45 * s],  # ln x is Gumbel with sd pi / sqrt 6 / shape
         "log-t": [m, math.log(s), math.log(8.0)],
     }[law]
@@ -579,7 +578,7 @@ def _fit_law(law: str, sizes: _Sizes, low: Floats, high: Floats, truncation: flo
         below_low, above_low = cumulative(low)
         below_high, above_high = cumulative(high)
         with np.errstate(divide="ignore"):
-            logs = np.log(np.maximum(np.where(below_high < 0.5, below_high - below_low, above_low - above_high), 0.0))
+            logs = log(np.maximum(np.where(below_high < 0.5, below_high - below_low, above_low - above_high), 0.0))
         total = float(logs.sum())
         return -total if math.isfinite(total) else 1e12
 
@@ -610,10 +609,10 @@ def _law_functions(
     shape, log_scale = math.exp(parameters[0]), parameters[1]
 
     def of_gamma(y: Floats) -> tuple[Floats, Floats]:
-        x = np.exp(np.minimum(y - log_scale, 700.0))
+        x = exp(np.minimum(y - log_scale, 700.0))
         return special.gammainc(shape, x), special.gammaincc(shape, x)
 
-    return of_gamma, lambda u: np.log(np.maximum(special.gammaincinv(shape, u), 1e-300)) + log_scale
+    return of_gamma, lambda u: log(np.maximum(special.gammaincinv(shape, u), 1e-300)) + log_scale
 
 
 # ------------------------------------------------------------------------------------------------------------------------- reports

@@ -139,7 +139,9 @@ def _chosen(scenario: Scenario, path: str, points: int) -> list[float]:
     low, high = (float(x) for x in ppf(block.law, (_TAIL, 1.0 - _TAIL)))
     if not low < high:
         return []
-    return (np.geomspace if 0.0 < 10.0 * low <= high else np.linspace)(low, high, points).tolist()  # type: ignore[no-any-return]
+    if 0.0 < 10.0 * low <= high:
+        return [math.exp(each) for each in np.linspace(math.log(low), math.log(high), points)]
+    return [float(each) for each in np.linspace(low, high, points)]
 
 
 def _refined(columns: list[float], p: np.ndarray) -> list[float]:

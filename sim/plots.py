@@ -489,7 +489,7 @@ def figure(tree: xr.DataTree) -> Figure:
 
     Raises ResultError where `tree` is not the result of a scenario, SimError where matplotlib (the extra `plot`) is missing.
 
-    >>> figure(open_result("results/north-vs-southwest/705075bd1eda")).savefig("page.pdf")   # doctest: +SKIP
+    >>> figure(open_result("results/north-vs-southwest/0f5eac8526b1")).savefig("page.pdf")   # doctest: +SKIP
     """
     check(tree)
     with _style():

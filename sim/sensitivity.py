@@ -19,6 +19,7 @@ import xarray as xr
 from . import distributions, indices
 from .indices import Array
 from .kernels import border, streams
+from .kernels.libm import log
 from .model import ZERO, Model
 from .precursors import renumbered
 from .records import ALL_QUANTITIES, RESULT_FORMS, Result, Sensitivity
@@ -128,7 +129,7 @@ def find(
         bad = np.array([bool(note) for note in notes], dtype=bool)
         targets[:, bad] = np.nan
         if scale == "log":
-            np.log(targets, out=targets)
+            targets[:] = log(targets)
         good = ~np.isnan(targets)
         centre = np.sum(targets, axis=(0, 2), where=good) / np.maximum(good.sum(axis=(0, 2)), 1)
         targets -= centre[:, None]
@@ -244,7 +245,7 @@ def _reruns(
     def answer(engine: Engine, source: border.Source) -> Array:
         targets = np.where(bad[:, None], 1.0, answers(engine.store(Block(source, 0, points))[0])[0])
         targets = np.where(np.isinf(targets) | ((targets <= 0.0) & (scale == "log")), np.nan, targets)
-        centred: Array = (np.log(targets) if scale == "log" else targets) - centre[:, None]
+        centred: Array = (log(targets) if scale == "log" else targets) - centre[:, None]
         return centred
 
     def one(replicate: int) -> Array:

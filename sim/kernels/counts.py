@@ -5,6 +5,7 @@ Every function takes normal scores z of uniforms (streams and quantiles make the
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, lru_cache
 from math import sqrt
@@ -13,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import special
 
+from . import libm
 from .arithmetic import copy, exp, log
 from .cubics import cubic_cells, cubic_weights, cubics, patch, patches
 from .jit import borrowing, inlined, kernel
@@ -57,19 +59,19 @@ def gamma_table() -> np.ndarray:
 
 def _gamma_table() -> np.ndarray:
     node = np.arange(16 * _GAMMA_OCTAVES + 1)
-    shape = (2.0 ** (_GAMMA_EXPONENT + node // 16) * (1.0 + (node % 16) / 16.0))[:, None]
+    shape = np.ldexp(1.0 + (node % 16) / 16.0, _GAMMA_EXPONENT + node // 16)[:, None]
     z = np.arange(-Z_LIMIT, Z_LIMIT + _GAMMA_Z_STEP / 2, _GAMMA_Z_STEP)[None, :]
     lead = (special.log_ndtr(z) + special.gammaln(shape + 1.0)) / shape
     quantile = np.where(z < 0, special.gammaincinv(shape, special.ndtr(z)), special.gammainccinv(shape, special.ndtr(-z)))
     with np.errstate(divide="ignore"):
-        ratio = np.where(lead < -60.0, lead, np.log(quantile)) - np.log(shape)
+        ratio = np.where(lead < -60.0, lead, libm.log(quantile)) - libm.log(shape)
     # SciPy's inverse leaves its expansion beyond 4.5 sd and is off there by a third of the tail at shapes of 1e6; from 1e4 on the expansion
     # of log G in its cumulants is right to 1e-9.
     sd = np.sqrt(special.polygamma(1, shape))
-    g = special.polygamma(2, shape) / sd**3
-    h = special.polygamma(3, shape) / sd**4
+    g = special.polygamma(2, shape) / (sd * sd**2)
+    h = special.polygamma(3, shape) / (sd**2 * sd**2)
     w = z + g * (z**2 - 1.0) / 6.0 + z * (h * (z**2 - 3.0) / 24.0 - g**2 * (2.0 * z**2 - 5.0) / 36.0)
-    by_cumulants = special.digamma(shape) - np.log(shape) + sd * w
+    by_cumulants = special.digamma(shape) - libm.log(shape) + sd * w
     return _rounded(np.sqrt(shape) * np.where(shape > 1e4, by_cumulants, ratio))
 
 
@@ -499,9 +501,9 @@ def _tail_of_sum(ya, guide_a, yb, guide_b, s, share, upper, log_tail, nodes, wei
     P(A + B <= s) = E[F_A(s - B); B <= c s] + E[F_B(s - A) - F_B(c s); A <= (1 - c) s]
     P(A + B >  s) = E[S_A(s - B); B <= c s] + E[S_B(s - A); A <= (1 - c) s] + S_A((1 - c) s) S_B(c s)
     """
-    log_s = np.log(s)
-    y_b = log_s + np.log(share)
-    y_a = log_s + np.log1p(-share)
+    log_s = log(s)
+    y_b = log_s + log(share)
+    y_a = log_s + log(1.0 - share)
     z_b = _score_of(yb, guide_b, y_b)
     z_a = _score_of(ya, guide_a, y_a)
     f_b = _lower_tail(log_tail, z_b)
@@ -626,12 +628,12 @@ def _sums_of_one_sigma(sigma: float, truncation: float) -> np.ndarray:
             steps = np.linspace(y[j][0], y[j][-1], _CELLS + 1)
             guides[j] = np.clip(np.searchsorted(y[j], steps, side="right") - 1, 0, z.size - 2)
         # the mean grows with k, the spread of the log shrinks with 1 / sqrt(k)
-        guess = np.log(k) + log_mean + (y[rest] - np.log(rest) - log_mean) * np.sqrt(rest / k)
+        guess = math.log(k) + log_mean + (y[rest] - math.log(rest) - log_mean) * np.sqrt(rest / k)
         y[k] = np.empty(z.size)
         _add_loads(y[rest], guides[rest], y[half], guides[half], half / k, guess, z, targets, log_tail, nodes, weights, y[k])
-    log_ratio = np.stack([y[k] - np.log(k) for k in direct]) - log_mean
-    smooth = interpolate.CubicSpline(np.log(direct[_EXACT_K // 2 :]), log_ratio[_EXACT_K // 2 :])
-    return np.concatenate([log_ratio[:_EXACT_K], smooth(np.log(counts[_EXACT_K:]))])
+    log_ratio = np.stack([y[k] - math.log(k) for k in direct]) - log_mean
+    smooth = interpolate.CubicSpline(libm.log(direct[_EXACT_K // 2 :]), log_ratio[_EXACT_K // 2 :])
+    return np.concatenate([log_ratio[:_EXACT_K], smooth(libm.log(counts[_EXACT_K:]))])
 
 
 _QUADRATURE = 24
@@ -646,16 +648,16 @@ def _effective_loads_of_one_sigma(sigma: float, truncation: float) -> np.ndarray
     nodes, weights = np.polynomial.legendre.leggauss(240)
     top = min(truncation, Z_LIMIT + sigma)
     e = 0.5 * (top + Z_LIMIT) * (nodes + 1.0) - Z_LIMIT
-    density = weights * np.exp(-0.5 * (e - 0.0) ** 2)
+    density = weights * libm.exp(-0.5 * e**2)
     # z^2 moves the weight up by 2 sigma: a second rule centred there would be needed without the exponent of -t z, which bounds it
     density /= density.sum()
     y = sigma * e
     log_t = np.arange(-sigma * top - 40.0, sigma * Z_LIMIT + 8.0, 0.05)
-    tz = np.exp(log_t[:, None] + y[None, :])
-    decay = np.exp(-tz) * density
-    log_phi = np.log(np.maximum(decay.sum(axis=1), 1e-300))
+    tz = libm.exp(log_t[:, None] + y[None, :])
+    decay = libm.exp(-tz) * density
+    log_phi = libm.log(np.maximum(decay.sum(axis=1), 1e-300))
     square = (decay * tz**2).sum(axis=1)  # t^2 E[z^2 exp(-t z)]
-    inverse = counts * (np.exp(np.minimum((counts[:, None] - 1) * log_phi[None, :], 0.0)) * square[None, :]).sum(axis=1) * 0.05
+    inverse = counts * (libm.exp(np.minimum((counts[:, None] - 1) * log_phi[None, :], 0.0)) * square[None, :]).sum(axis=1) * 0.05
     inverse[0] = 1.0
     return np.clip(1.0 / inverse, 1.0, counts)
 

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import special
 
+from . import libm
 from .arithmetic import exp, log
 from .cubics import cubics
 from .jit import borrowing, inlined
@@ -178,7 +179,7 @@ def build(
     n_jumps = len(atoms)
     noise = np.zeros(2) if n_jumps else _noise_begins(quantile, bits, rounding)
     side = np.repeat([0, 1], OCTAVES)
-    low = np.tile(2.0 ** np.arange(-54, -1), 2)
+    low = np.tile(np.ldexp(1.0, np.arange(-54, -1)), 2)
     width = low / SPLIT
     coefficients, child, cells = [], [], 0
     for depth in range(DEPTH + 1):
@@ -237,7 +238,7 @@ def _noise_begins(quantile, bits, rounding):
     It is the one where two windows of 2^-12 of an octave, in which any law without jumps is a cubic, both miss TOLERANCE. So it is with
     a cdf that is a difference of two numbers near 1.
     """
-    low = 2.0 ** np.arange(-54, -1)
+    low = np.ldexp(1.0, np.arange(-54, -1))
     start = (low[:, None] * [1.37, 1.71]).ravel()
     width = np.repeat(low, 2) * 2.0**-12
     begins = []
@@ -324,7 +325,7 @@ def _fit(y, rounded, start, rounding):
 @cache
 def normal_score_table() -> np.ndarray:
     """Return (53 * 64, 4) cubics of the lower normal quantile, 64 cells an octave of |t|; see `normal_score`."""
-    octave = np.repeat(2.0 ** np.arange(-54, -1), _SCORE_CELLS)
+    octave = np.repeat(np.ldexp(1.0, np.arange(-54, -1)), _SCORE_CELLS)
     start = octave * np.tile(1.0 + np.arange(_SCORE_CELLS) / _SCORE_CELLS, OCTAVES)
     width = octave / _SCORE_CELLS
     z = _round_to(special.ndtri(start[:, None] + width[:, None] * np.array([0.0, 1.0, 2.0, 3.0]) / 3.0), 48)
@@ -382,7 +383,7 @@ def t_tail_table(df: float) -> np.ndarray:
 
     df  degrees of freedom, 1 to 1e6
     """
-    return _tail_table(lambda w: np.log(special.stdtr(df, -np.sqrt(df * np.expm1(w * w / df)))))
+    return _tail_table(lambda w: libm.log(special.stdtr(df, -np.sqrt(df * special.expm1(w * w / df)))))
 
 
 @inlined

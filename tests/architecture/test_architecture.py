@@ -99,6 +99,20 @@ def test_the_ground_floor_stands_on_numpy_scipy_and_numba_alone() -> None:
     assert {name: files for name, files in imported.items() if name not in allowed} == {"llvmlite": {"cubics.py", "scratch.py"}}
 
 
+VARY = "exp exp2 expm1 log log2 log10 log1p power float_power cbrt sin cos tan arctan2 sinh cosh tanh geomspace logspace logaddexp dot tensordot"
+
+
+def test_no_number_rests_on_what_numpy_computes_otherwise_on_another_processor() -> None:
+    """`kernels/libm.py` says why; pictures may."""
+    called = {
+        f"{path.name}:{node.lineno} {ast.unparse(node)}"
+        for path in (ROOT / "sim").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and ast.unparse(node) in {*(f"np.{name}" for name in VARY.split()), "special.logsumexp"}
+    }
+    assert {each for each in called if not each.startswith(("plots.py", "report.py"))} == set()
+
+
 def loaded_by(code: str) -> set[str]:
     """Return the names of all modules that a fresh interpreter has loaded after `code`."""
     command = [sys.executable, "-P", "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{code}\nprint(*sys.modules)"]
