@@ -13,6 +13,7 @@ from sim.inputs import compile_inputs
 from sim.kernels import counts, functions, quantiles, streams
 from sim.kernels.arithmetic import exp
 from sim.kernels.counts import LoadSums
+from sim.kernels.inputs import Scores
 from sim.kernels.jit import kernel
 from sim.kernels.scratch import LANE
 
@@ -77,7 +78,7 @@ def contenders(effort: Effort) -> dict[str, Contender]:
     buffer = np.empty(n)
     lanes = n // LANE
     found = {"uniform of NumPy's Philox": Contender(lambda: rng.random(out=buffer), n)}
-    tables = functions.Scores(score=quantiles.normal_score_table(), tail=quantiles.normal_tail_table())
+    tables = Scores(score=quantiles.normal_score_table(), tail=quantiles.normal_tail_table())
     for name, spec in LAWS.items():
         inputs, slot_names = compile_inputs({"x": elicitation.law(spec)})
         for sampler in ("philox", "sobol"):

@@ -11,7 +11,8 @@ import numpy as np
 import tomli_w
 
 import sim
-from sim.kernels import border, streams
+from sim.kernels import streams
+from sim.kernels.inputs import Source
 from sim.records import Scenario
 from sim.scenario import to_toml
 
@@ -56,11 +57,11 @@ def one_stratum(draws: int, n_events: int, load_law: str = "lognormal") -> Scena
     return _load(document, draws)
 
 
-def source(slot_names: tuple[str, ...], sampler: str, seed: int = 43, n_point_slots: int = streams.MAX_DIMENSIONS) -> border.Source:
+def source(slot_names: tuple[str, ...], sampler: str, seed: int = 43, n_point_slots: int = streams.MAX_DIMENSIONS) -> Source:
     """Return the uniforms of one replicate, for kernels that are called without the runner."""
     n_dimensions = min(len(slot_names), n_point_slots, streams.MAX_DIMENSIONS) if sampler == "sobol" else 0
     directions, shift = streams.sobol_scrambles(np.uint64(seed), 0, streams.sobol_directions(n_dimensions))
-    return border.Source(
+    return Source(
         seed=np.uint64(seed),
         replicate=0,
         directions=directions,

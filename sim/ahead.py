@@ -12,6 +12,7 @@ import pickle
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ import numpy as np
 from numba import int64
 
 from .kernels import border, packing, summaries
+from .kernels.inputs import Source
 from .kernels.jit import cache_folder
 from .model import Model, compile_model
 from .records import Scenario
@@ -29,6 +31,7 @@ from .records import Scenario
 typeof: Callable[[object], Any] = numba.typeof
 
 _FLAG = "compiling-ahead"  # in the cache folder: one helper is enough, whoever begins
+_LONGEST = 600.0  # seconds; a helper takes 30
 
 
 def start(scenario: Scenario) -> None:
@@ -36,8 +39,11 @@ def start(scenario: Scenario) -> None:
     folder = cache_folder()
     if folder is None or (os.cpu_count() or 1) < 2 or any(Path(folder).rglob("border.border_block-*.nbi")):
         return
+    flag = Path(folder) / _FLAG
     with contextlib.suppress(OSError):
-        (Path(folder) / _FLAG).touch(exist_ok=False)
+        if flag.exists() and time.time() - flag.stat().st_mtime > _LONGEST:
+            flag.unlink()  # of a helper that was killed
+        flag.touch(exist_ok=False)
         helper = subprocess.Popen(
             [sys.executable, "-m", __name__], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
@@ -52,7 +58,7 @@ def prototype(scenario: Scenario) -> Model:
 def parts(model: Model) -> list[tuple[Any, tuple[Any, ...]]]:
     """Return (kernel, types of its arguments) of what is to be compiled ahead, the longest first."""
     column, rows, cube, numbers, whole = (typeof(np.empty(shape, dtype)) for shape, dtype in _ARRAYS)
-    source = typeof(border.Source(np.uint64(0), 0, *(np.empty(shape, dtype) for shape, dtype in _SOURCE)))
+    source = typeof(Source(np.uint64(0), 0, *(np.empty(shape, dtype) for shape, dtype in _SOURCE)))
     layout = summaries.plan_layout(np.zeros((0, 1)), True)
     first = (typeof(model.strata), typeof(model.tables))
     state = typeof(summaries.new_state(layout))

@@ -368,9 +368,9 @@ def plot(result: Path, output: Path | None) -> None:
     RESULT is a result folder. Drawn are flows and what was seized with their intervals, the interdiction rate, contrasts and claims.
     Needs the extra plot: pip install 'borderflow-sim[plot]'.
     """
-    from . import plots
+    from . import pictures, plots
 
-    _make_page(result, output, plots.SUFFIXES, lambda tree, target: plots.encoded(tree, target.suffix.lower().removeprefix(".")))
+    _make_page(result, output, pictures.SUFFIXES, lambda tree, target: plots.encoded(tree, target.suffix))
 
 
 @main.command()
@@ -611,11 +611,12 @@ def fit_loads(
 
     EVIDENCE is an evidence table with rows of n_events = 1, as sim import-cbp --cells writes them. Prints [[parameter]] blocks.
     """
-    from . import files, load_sizes
+    from . import files, load_sizes, pictures
 
-    for target, option in ((output, "--output"), (picture, "--plot")):
-        if target is not None:
-            _check_output(target, evidence, option=option)
+    if output is not None:
+        _check_output(output, evidence)
+    if picture is not None:
+        _check_output(picture, evidence, pictures.SUFFIXES, option="--plot")
     data = load_sizes.fit_load_sizes(
         evidence or None, groups=groups, summaries=summaries, truncation=truncation, rounding=rounding, pool=not no_pool
     )
@@ -624,7 +625,10 @@ def fit_loads(
     for report in data.attrs["reports"]:
         click.echo(report, err=True)
     if picture:
-        load_sizes.plot(data, picture)
+        drawn, notes = load_sizes.picture(data, picture.suffix)
+        for note in notes:
+            _tell(note)
+        files.write(picture, drawn)
     command = shlex.join(["sim", *sys.argv[1:]]) if sys.argv[1:2] == ["fit-loads"] else "sim fit-loads"
     text = load_sizes.as_toml(data, median=median, command=command)
     if output:

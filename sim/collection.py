@@ -66,7 +66,7 @@ def open_results(folders: Pattern | Sequence[Pattern], *, mix_methods: bool = Fa
         name: (
             "scenario",
             np.array([tree.attrs[key] for tree in opened]),
-            {"long_name": text, **({"units": "1"} if key in _NUMBERS else {})},
+            {"long_name": text, **({"units": "1"} if name in _NUMBERS else {})},
         )
         for name, (key, text) in _ABOUT.items()
     }

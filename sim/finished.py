@@ -78,6 +78,8 @@ class Finished:
         try:
             write_whole(self._folder, f"{min(self._waiting):06d}-{max(self._waiting):06d}{_SUFFIX}", packed)
         except OSError as error:
+            with contextlib.suppress(OSError):
+                self._folder.rmdir()  # refused where there is anything in it
             raise ResultError([unwritable(self._folder, error, len(packed))]) from error
         for number in self._waiting:
             remove(self._case_folder(number))

@@ -10,15 +10,15 @@ import xarray as xr
 from . import distributions
 from .dependence import Component, factor
 from .indices import Array
-from .kernels import border
+from .kernels.inputs import Inputs
 from .runner import Engine, Plan
 from .sensitivity import MOST_GROUPS, find, variables
 from .tree import Coordinate, one_group
 
 
 def group(
-    engine_of: Callable[[border.Inputs], Engine],
-    inputs: border.Inputs,
+    engine_of: Callable[[Inputs], Engine],
+    inputs: Inputs,
     laws: Mapping[str, distributions.Law],
     outputs: Sequence[str],
     components: Sequence[Component],
@@ -102,7 +102,7 @@ def _as_targets(stored: Array) -> tuple[Array, Array]:
     return stored, np.zeros((0, stored.shape[1]))
 
 
-def _groups(inputs: border.Inputs, names: Sequence[str], *, split: bool) -> dict[str, list[int]]:
+def _groups(inputs: Inputs, names: Sequence[str], *, split: bool) -> dict[str, list[int]]:
     """Return the uncertain parameters of every group by its name; `split` takes the members of Gaussian components apart."""
     groups: dict[str, list[int]] = {}
     together: dict[int, list[int]] = {}

@@ -8,7 +8,8 @@ import numpy as np
 
 from . import distributions, elicitation
 from .dependence import Component, factor
-from .kernels import border, quantiles
+from .kernels import quantiles
+from .kernels.inputs import Inputs
 
 
 def constant_of(law: distributions.Law) -> float | None:
@@ -46,7 +47,7 @@ def compile_inputs(
     components: Sequence[Component] = (),
     constants: Sequence[float] = (),
     slot_names: Sequence[str] | None = None,
-) -> tuple[border.Inputs, tuple[str, ...]]:
+) -> tuple[Inputs, tuple[str, ...]]:
     """Return the inputs of a kernel and the names of their uniform slots.
 
     laws         by name; they are the first inputs, in this order
@@ -89,7 +90,7 @@ def compile_inputs(
     packed = quantiles.pack(tables)
     pad = np.zeros(len(constants))
     t_tables = [quantiles.t_tail_table(c.df) if c.df > 0.0 else quantiles.normal_tail_table() for c, _ in live]
-    inputs = border.Inputs(
+    inputs = Inputs(
         slot=np.array([*(slot_of[name] if np.isnan(constant[number[name]]) else -1 for name in names), *(-1 for _ in constants)]),
         constant=constant,
         coefficients=packed.coefficients,

@@ -6,7 +6,6 @@ fitted is sigma, the standard deviation of log x before truncation, and the medi
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import os
@@ -14,21 +13,21 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from . import pictures
 from .errors import EvidenceError, Problem
 from .evidence import Row, read_table, row_from_mapping
-from .files import write
 from .kernels.libm import exp, log
 from .units import closest, to_kg
 
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
+    from matplotlib.figure import Figure
 
 Floats = NDArray[np.float64]
 
@@ -733,24 +732,25 @@ def as_rows(data: xr.Dataset) -> tuple[list[str], list[list[str]]]:
     return header, rows
 
 
-def plot(data: xr.Dataset, path: str | os.PathLike[str]) -> None:
-    """Draw quantile-quantile points of each corridor (down) against each size law (across), on log axes, with the 95 % envelope.
+def picture(data: xr.Dataset, suffix: str) -> tuple[bytes, list[str]]:
+    """Return quantile-quantile points of each corridor (down) against each size law (across), on log axes, with the 95 % envelope.
 
-    Needs matplotlib (the extra `plot`). Raises EvidenceError where it is missing, where no corridor has rows to draw, or where the file
-    cannot be written.
+    As the bytes of a file of this suffix (`pictures.SUFFIXES`), and what is to be said of it. Raises EvidenceError where no corridor has
+    rows to draw, SimError where matplotlib (the extra `plot`) is missing.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        advice = "Install it, python -m pip install 'borderflow-sim[plot]', or leave --plot out"
-        raise EvidenceError([Problem(path=("plot",), came="matplotlib is not installed", advice=advice)]) from None
     names = [name for name in data["corridor"].values if np.isfinite(data["aic"].sel(corridor=name)).any()]
     if not names:
         problem = Problem(
             path=("plot",), came="no corridor has five rows or more", allowed="a picture needs sizes", advice="Leave --plot out"
         )
         raise EvidenceError([problem])
+    return pictures.encoded(lambda: _drawn(data, names), suffix, "Sizes of loads")
+
+
+def _drawn(data: xr.Dataset, names: Sequence[str]) -> Figure:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(3.1 * len(LAWS), 3.1 * len(names)), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(len(names), len(LAWS), squeeze=False, sharey="row")
@@ -773,9 +773,4 @@ def plot(data: xr.Dataset, path: str | os.PathLike[str]) -> None:
             axis.set_xlabel("fitted, kg", fontsize=8)
             axis.tick_params(labelsize=7)
         row[0].set_ylabel(f"seized, kg (n = {n})", fontsize=8)
-    drawn = io.BytesIO()
-    try:
-        figure.savefig(drawn, format=Path(path).suffix.removeprefix(".") or "png", dpi=130)
-    except ValueError as wrong:
-        raise EvidenceError([Problem(came=f"it cannot be written: {wrong}", advice="Name another file", file=os.fspath(path))]) from None
-    write(path, drawn.getvalue(), EvidenceError)
+    return figure

@@ -15,6 +15,7 @@ from .evidence import Row, period_days
 from .inputs import compile_inputs, constant_of, slots_of_inputs
 from .kernels import border, counts, quantiles
 from .kernels.conditions import Conditions
+from .kernels.inputs import Inputs
 from .matching import Match, Stratum, match, unused
 from .precursors import NOTHING, compile_precursors, rounded, sums
 from .records import PARAMETERS, POTENTIAL, QUANTITIES, RESULT_FORMS, Quantity, Result, Scenario
@@ -99,7 +100,7 @@ class Model:
     scenario: Scenario
     law: int
     strata: border.Strata
-    inputs: border.Inputs
+    inputs: Inputs
     tables: border.Tables
     slot_names: tuple[str, ...]
     n_point_slots: int
@@ -377,7 +378,7 @@ def compile_model(scenario: Scenario, shared: Uniforms | None = None) -> Model:
     )
 
 
-def _inputs(matched: Match, shared: Uniforms | None) -> tuple[border.Inputs, tuple[str, ...], dict[float, int]]:
+def _inputs(matched: Match, shared: Uniforms | None) -> tuple[Inputs, tuple[str, ...], dict[float, int]]:
     """Return the inputs, parameter draws first and constants for defaults after them, their slot names, and where each constant stands."""
     laws = {draw.id: draw.block.law for draw in matched.parameter_draws}
     inputs, names = compile_inputs(laws, matched.components, _DEFAULTS, shared.inputs if shared is not None else None)

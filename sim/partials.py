@@ -217,9 +217,10 @@ class Store:
         """
         with self._lock:
             self._worked += part.seconds
-            if self._spent + self._cost > SHARE * self._worked:
+            expected = self._cost
+            if self._spent + expected > SHARE * self._worked:
                 return
-            self._spent += self._cost
+            self._spent += expected
         begin = time.perf_counter()
         packed = part.packed or pack(part, self._belongs)
         digest = packed[len(_MAGIC) : len(_MAGIC) + 6].hex()
@@ -232,7 +233,7 @@ class Store:
             raise ResultError([unwritable(self._folder, error, len(packed))]) from error
         cost = time.perf_counter() - begin
         with self._lock:
-            self._spent += cost - self._cost
+            self._spent += cost - expected
             self._cost = cost
 
 

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import math
 import textwrap
 import tomllib
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import printed
-from .errors import Problem, ResultError, SimError
+from . import pictures, printed
+from .errors import Problem, ResultError
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -24,14 +21,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PROB = 0.9
-SUFFIXES = (".png", ".svg", ".pdf")
 MOST_CASES = 8  # that a cell shows; the eye tells no more colours apart
 MOST_LINES = 70  # on the page: 50 lines fill 13 inches, which A4 shrinks by a fifth
 MOST_ANSWERS = 16  # lines of contrasts, and of claims
 MOST_EXPLAINED = 8  # of these, beyond which what stands beneath their names would crowd them
 MOST_NOTES = 9
 LOG_SPAN = 20.0  # greatest over least, above which an axis is logarithmic
-DPI = 160
 
 # Okabe and Ito's colours, without those too light for print; markers tell the quantities apart, and order tells the cases
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A2A55", "#555555")
@@ -492,27 +487,8 @@ def figure(tree: xr.DataTree) -> Figure:
     >>> figure(open_result("results/north-vs-southwest/0f5eac8526b1")).savefig("page.pdf")   # doctest: +SKIP
     """
     check(tree)
-    with _style():
+    with pictures.style():
         return _drawn(tree)
-
-
-@contextmanager
-def _style() -> Iterator[None]:
-    """Draw alike everywhere, whatever matplotlibrc says; labels are text, whatever they hold, and the same picture is the same bytes."""
-    try:
-        import matplotlib
-        import matplotlib.backends.backend_agg
-    except ImportError as error:
-        problem = Problem(
-            came=f"a picture needs matplotlib, which cannot be imported ({error})",
-            advice="Install it: python -m pip install 'borderflow-sim[plot]'",
-        )
-        raise SimError([problem]) from error
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        own: Any = {"text.parse_math": False, "axes.unicode_minus": False, "svg.hashsalt": "sim", "axes.linewidth": 0.6, "pdf.fonttype": 42}
-        matplotlib.rcParams.update(own)
-        yield
 
 
 class _Measure:
@@ -604,7 +580,7 @@ def _drawn(tree: xr.DataTree) -> Figure:
         legend.append((f"the same in {'both' if len(cases) == 2 else 'every case'}; others from top to bottom as listed here", _PLAIN))
     head = 0.3 + 0.21 * len(title) + 0.19 + 0.142 * len(legend) + 0.08
     height = head + sum(each.height + 0.85 for each in placed) + 0.125 * len(foot) + 0.35
-    page = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
+    page = Figure(figsize=(width, height), dpi=pictures.DPI, facecolor="white")
     FigureCanvasAgg(page)
 
     def write(x: float, y: float, text: str, **how: Any) -> None:
@@ -778,17 +754,10 @@ def _foot(tree: xr.DataTree, notes: Sequence[str], chars: int) -> list[str]:
 # ------------------------------------------------------------------------------------------------------------------ files
 
 
-def encoded(tree: xr.DataTree, kind: str) -> tuple[bytes, list[str]]:
-    """Return the picture as the bytes of a `png`, `svg` or `pdf`, and what is to be said of it. The same result gives the same bytes.
+def encoded(tree: xr.DataTree, suffix: str) -> tuple[bytes, list[str]]:
+    """Return the picture as the bytes of a file of this suffix (`pictures.SUFFIXES`), and what is to be said of it.
 
     Raises as `figure`.
     """
     check(tree)
-    no_date: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind, {})
-    metadata = {"Title": str(tree.attrs["title"]), **no_date}
-    stream = io.BytesIO()
-    with _style(), warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        _drawn(tree).savefig(stream, format=kind, dpi=DPI, metadata=metadata)
-    boxes = any("missing from" in str(each.message) for each in caught)
-    return stream.getvalue(), ["The font of the picture lacks some signs of the labels; they stand as boxes."] * boxes
+    return pictures.encoded(lambda: _drawn(tree), suffix, str(tree.attrs["title"]))

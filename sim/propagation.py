@@ -20,7 +20,8 @@ from . import distributions, elicitation, function_sensitivity
 from .dependence import Component, ParameterDraw, components
 from .errors import Problem, ScenarioError, SimError
 from .inputs import compile_inputs
-from .kernels import border, functions, quantiles, streams, summaries
+from .kernels import functions, quantiles, streams, summaries
+from .kernels.inputs import Inputs, Scores, Source
 from .kernels.scratch import LANE
 from .limits import EIGENVALUE_ROUNDING, MAX_DRAWS, MAX_SEED, MAX_THREADS
 from .records import Correlation, Parameter
@@ -117,7 +118,7 @@ def propagate(
 
     inputs, slot_names = compile_inputs(laws, linked)
     called = _Called(function=function, name=_name_of(function), parameters=tuple(laws), by_name=by_name)
-    tables = functions.Scores(score=quantiles.normal_score_table(), tail=quantiles.normal_tail_table())
+    tables = Scores(score=quantiles.normal_score_table(), tail=quantiles.normal_tail_table())
     trial = np.empty((len(laws), _TRIAL_DRAWS))
     functions.draw_arguments(inputs, tables, _philox(seed, slot_names), 0, trial)
     loop = None
@@ -132,7 +133,7 @@ def propagate(
     asked: dict[str, xr.Dataset] = {}
     if sensitivity is not None:
 
-        def with_inputs(other: border.Inputs) -> _FunctionEngine:
+        def with_inputs(other: Inputs) -> _FunctionEngine:
             return _FunctionEngine(called, other, tables, slot_names, len(names), evaluate, loop)
 
         asked = {"sensitivity": function_sensitivity.group(with_inputs, inputs, laws, names, linked, estimates.plan, sensitivity, threads)}
@@ -527,10 +528,10 @@ def _check_pure(called: _Called, evaluate: _Evaluate, trial: Array, names: Seque
             )
 
 
-def _philox(seed: int, slot_names: Sequence[str]) -> border.Source:
+def _philox(seed: int, slot_names: Sequence[str]) -> Source:
     """Return plain draws of every slot, to try a function on before it is known what a run would need."""
     directions, shift = np.zeros((0, 53), np.uint64), np.zeros(0, np.uint64)
-    return border.Source(
+    return Source(
         seed=np.uint64(seed),
         replicate=0,
         directions=directions,
@@ -550,8 +551,8 @@ class _FunctionEngine:
     def __init__(
         self,
         called: _Called,
-        inputs: border.Inputs,
-        tables: functions.Scores,
+        inputs: Inputs,
+        tables: Scores,
         slot_names: tuple[str, ...],
         n_outputs: int,
         evaluate: _Evaluate,

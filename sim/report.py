@@ -425,7 +425,7 @@ def page(tree: xr.DataTree) -> tuple[str, list[str]]:
 def _picture(tree: xr.DataTree) -> tuple[list[Markup], list[str]]:
     """Return the picture, or a sentence where matplotlib is missing: the page has every number without it."""
     try:
-        drawn, notes = plots.encoded(tree, "png")
+        drawn, notes = plots.encoded(tree, ".png")
     except SimError as error:
         said = f"The report has no picture: {error.problems[0].came}. {error.problems[0].advice}."
         return [tag("p", said)], [said]

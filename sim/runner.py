@@ -15,7 +15,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from . import engines, partials
-from .kernels import border, streams, summaries
+from .kernels import streams, summaries
+from .kernels.inputs import Source
 from .kernels.scratch import LANE
 from .limits import MAX_DRAWS
 from .partials import Part, Task
@@ -150,7 +151,7 @@ def sobol_dimensions(run_plan: Plan, n_slots: int, n_point_slots: int) -> np.nda
 class Block(NamedTuple):
     """Points first .. first + points - 1 of the replicate that `source` draws."""
 
-    source: border.Source
+    source: Source
     first: int
     points: int
 
@@ -221,9 +222,9 @@ class _Sources:
         slots = [(int(dimension), int(stream)) for dimension, stream in zip(self._dimension, self._stream, strict=True)]
         return json.dumps([self._plan.sampler, self._plan.seed, self._plan.replicates, slots])
 
-    def of(self, replicate: int) -> border.Source:
+    def of(self, replicate: int) -> Source:
         directions, shift = streams.sobol_scrambles(self._seed, replicate, self._directions)
-        return border.Source(
+        return Source(
             seed=self._seed,
             replicate=replicate,
             directions=directions,

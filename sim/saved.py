@@ -187,7 +187,7 @@ def _partial_record(folder: Path) -> ResultRecord:
     """Return what is known of an unfinished run: what its folder says of the scenario, and when something was last put there."""
     question, draws, written = "", None, 0.0
     with contextlib.suppress(OSError):
-        written = max(folder.stat().st_mtime, *(entry.stat().st_mtime for entry in folder.iterdir()))
+        written = max(entry.stat().st_mtime for entry in (folder, *folder.iterdir()))
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
         document = tomllib.loads((folder / SCENARIO_FILE).read_text(encoding="utf-8"))
         question, draws = str(document["question"]), int(document["run"]["draws"])

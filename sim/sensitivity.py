@@ -18,7 +18,8 @@ import xarray as xr
 
 from . import distributions, indices
 from .indices import Array
-from .kernels import border, streams
+from .kernels import streams
+from .kernels.inputs import Source
 from .kernels.libm import log
 from .model import ZERO, Model
 from .precursors import renumbered
@@ -204,11 +205,11 @@ class _Draws:
         self._directions = streams.sobol_directions(doubled)
         self._redrawn = np.where((self._dimension >= 0) & (doubled > self._n), self._dimension + self._n, -1)
 
-    def of(self, replicate: int, redrawn: np.ndarray | None = None) -> border.Source:
+    def of(self, replicate: int, redrawn: np.ndarray | None = None) -> Source:
         """Return the uniforms of a replicate, the slots `redrawn` (s,) from elsewhere."""
         directions, shift = streams.sobol_scrambles(self._seed, replicate, self._directions)
         other = np.zeros(self._own.size, bool) if redrawn is None else redrawn
-        return border.Source(
+        return Source(
             seed=self._seed,
             replicate=replicate,
             directions=directions,
@@ -242,7 +243,7 @@ def _reruns(
     subsets = range(1 << len(groups))
     draws = _Draws(rerun(0) if callable(rerun) else rerun, run_plan)
 
-    def answer(engine: Engine, source: border.Source) -> Array:
+    def answer(engine: Engine, source: Source) -> Array:
         targets = np.where(bad[:, None], 1.0, answers(engine.store(Block(source, 0, points))[0])[0])
         targets = np.where(np.isinf(targets) | ((targets <= 0.0) & (scale == "log")), np.nan, targets)
         centred: Array = (log(targets) if scale == "log" else targets) - centre[:, None]

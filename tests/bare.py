@@ -9,7 +9,8 @@ import numpy as np
 
 from sim import elicitation
 from sim.evidence import Row
-from sim.kernels import border, streams
+from sim.kernels import streams
+from sim.kernels.inputs import Source
 from sim.model import ABSENT, ZERO, Model, compile_model
 from sim.records import DIMENSIONS, PARAMETERS, Correlation, Parameter, Scenario
 from sim.runner import Block
@@ -59,7 +60,7 @@ def draws(scenario: Scenario, points: int = 256, *, replicate: int = 0, model: M
     n_dimensions = min(model.n_point_slots, streams.MAX_DIMENSIONS) if sobol else 0
     seed = np.uint64(scenario.seed)
     directions, shift = streams.sobol_scrambles(seed, replicate, streams.sobol_directions(n_dimensions))
-    source = border.Source(
+    source = Source(
         seed=seed,
         replicate=replicate,
         directions=directions,

@@ -38,6 +38,7 @@ def test_results_stand_along_scenario_under_the_union_of_their_labels(folders: l
     assert opened["scenario"].values.tolist() == [*labels, "two-borders"]
     assert sorted(opened["run_id"].values) == sorted(alone)
     assert opened["seed"].dtype == np.uint64
+    assert [name for name, each in opened.data_vars.items() if "units" in each.attrs] == ["draws_used", "seed", "method_version"]
     flow = opened["quantiles"]["flow_pure_kg"]
     assert flow.dims == ("scenario", "rho", "law", "corridor", "period", "form", "quantile")
     assert flow.attrs["units"] == "kg"

@@ -18,7 +18,7 @@ from estimates import bits, border_engine, make_tasks_small
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim import partials, runner
+from sim import partials, runner, saved
 from sim.errors import ResultError
 
 PLANS = {
@@ -276,6 +276,13 @@ def test_a_folder_that_is_removed_meanwhile_is_made_again(engine, reference, tmp
     partials.remove(folder)
     assert not folder.exists()
     partials.remove(folder)
+
+
+def test_a_folder_without_partials_is_listed(tmp_path):
+    """A kill between the making of the folder and the first part leaves such a one."""
+    (tmp_path / "name" / ".partial-0123456789ab").mkdir(parents=True)
+    [record] = saved.list_results(tmp_path)
+    assert (record.name, record.run_id, record.draws) == ("name", "0123456789ab", None)
 
 
 def test_partials_stand_beside_the_result():

@@ -199,22 +199,22 @@ def test_a_log_axis_where_the_span_asks_for_it(values: list[float], log: bool, s
 
 @pytest.mark.parametrize(("kind", "begins"), [("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")])
 def test_the_same_result_is_the_same_bytes(plain: Any, kind: str, begins: bytes) -> None:
-    first, notes = plots.encoded(plain, kind)
+    first, notes = plots.encoded(plain, f".{kind}")
     assert first.startswith(begins)
     assert notes == []
-    assert plots.encoded(plain, kind) == (first, [])
+    assert plots.encoded(plain, f".{kind}") == (first, [])
 
 
 def test_what_a_user_set_is_left_alone(plain: Any) -> None:
     matplotlib = pytest.importorskip("matplotlib")
     with matplotlib.rc_context({"font.size": 31.0, "text.usetex": True}):
         before = dict(matplotlib.rcParams)
-        plots.encoded(plain, "svg")
+        plots.encoded(plain, ".svg")
         assert dict(matplotlib.rcParams) == before
 
 
 def test_signs_that_the_font_lacks_are_said() -> None:
-    _, notes = plots.encoded(small(question="多少?", run={"draws": 256}), "png")
+    _, notes = plots.encoded(small(question="多少?", run={"draws": 256}), ".png")
     assert notes == ["The font of the picture lacks some signs of the labels; they stand as boxes."]
 
 

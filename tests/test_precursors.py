@@ -10,6 +10,7 @@ import numpy as np
 import oracles
 import pytest
 import strategies
+import xarray as xr
 from bare import draws, row, scenario
 from build import PERIOD, kept
 from build import block as written
@@ -17,9 +18,10 @@ from build import row as line
 from build import scenario as file_of
 from cli.wrong_files import SCENARIO, VALID, WrongFiles
 from hypothesis import given
+from scipy import stats
 
 import sim
-from sim import printed
+from sim import conditions, printed
 from sim.errors import ScenarioError
 from sim.evidence import row_from_mapping
 from sim.model import check
@@ -139,6 +141,21 @@ def test_a_contrast_of_a_potential_with_a_seizure(tree: Any) -> None:
     np.testing.assert_allclose(found.sel(contrast="possible"), np.quantile(ratio, p, method="inverted_cdf"), rtol=3e-3)
     assert (np.asarray(found.sel(contrast="stock")) == 54.0 / 4.0).all()
     assert int(tree["claims"]["hits"][0]) == (ratio > 600.0).sum()
+
+
+@pytest.mark.parametrize("stored", [0, 2**30])
+def test_a_condition_moves_none_of_the_unweighted_results(tree: Any, stored: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many lanes are drawn at a time before they are weighed; what was allocated for them must be written whole."""
+    monkeypatch.setattr(conditions, "_STORED", stored)
+    bound = {"id": "bound", "result": side("potential_pure_kg", "laboratories"), "soft_upper": "200 kg", "log_sd": 0.5}
+    weighted = sim.run(asked(contrast=CONTRASTS, condition=[bound], run={"draws": 65_536, "sampler": "philox"}), threads=2)
+    plain = sim.run(asked(contrast=CONTRASTS, run={"draws": 65_536, "sampler": "philox"}), threads=2)
+    for group in ("quantiles", "moments", "mcse", "contrasts"):
+        xr.testing.assert_identical(weighted[group].to_dataset(), plain[group].to_dataset())
+    draws = sim.run(asked(run={"draws": 65_536, "keep_draws": 65_536, "sampler": "philox"}), threads=2)
+    made = kept(draws, "potential_pure_kg", "laboratories")
+    weights = stats.norm.cdf(np.log(200.0 / made) / 0.5)
+    assert float(weighted["conditioned"]["mean_weight"]) == pytest.approx(weights.mean(), rel=1e-9)
 
 
 def test_detection_of_one_is_a_seizure_that_is_no_sample(tree: Any) -> None:

@@ -6,7 +6,6 @@ g = groups, p = periods, d = draws of one lane (at most 1,024), s = uniform slot
 
 from __future__ import annotations
 
-from math import sqrt
 from typing import NamedTuple
 
 import numpy as np
@@ -22,10 +21,10 @@ from .counts import (
     log_gamma_ratio,
     log_gamma_ratios,
 )
+from .inputs import draw_inputs, fill, largest_component
 from .jit import borrowing, inlined, kernel
-from .quantiles import evaluate_many, normal_scores, normal_tails, t_tails
+from .quantiles import normal_scores
 from .scratch import LANE, PADDING, scratch, scratches
-from .streams import fill_philox, fill_sobol
 from .summaries import CONTINUOUS, Waiting, count_waiting, lane_sums, wait
 
 LOGNORMAL, GAMMA, EQUAL, COPY = range(4)
@@ -70,58 +69,6 @@ N_COMPONENTS = 8
 
 _WAITING = 8  # lanes whose places are counted together
 _MG_PER_KG = 1e6
-_REPLICATE_SHIFT = 56  # a replicate's points are neighbours in a Philox stream, so that a block of it serves two of them
-
-
-class Source(NamedTuple):
-    """Where the uniforms of one replicate come from.
-
-    seed, replicate               point i of replicate r is draw r 2^56 + i of a Philox stream
-    directions, shift             (s', 53), (s',) uint64: scrambled Sobol' directions of this replicate; s' = 0 under plain Philox
-    dimension, stream             (s,): Sobol' dimension of every slot, -1 where it is drawn from its Philox stream
-    """
-
-    seed: np.uint64
-    replicate: int
-    directions: np.ndarray
-    shift: np.ndarray
-    dimension: np.ndarray
-    stream: np.ndarray
-
-
-class Inputs(NamedTuple):
-    """Every scalar input of the model as x = F^-1(u).
-
-    slot (x,)                slot of its uniform, -1 for a constant
-    constant (x,)            its value then
-    coefficients, child      inverse-CDF tables of all laws, packed
-    low, high, first (x,)    support and first cell of each input's table
-    component (x,)           -1 where independent
-    member_start (k + 1,), member   inputs of each correlated component, in order
-    factor_start (k,), factor       its lower-triangular factor, rows one after another
-    df (k,)                  0 for a Gaussian component, else degrees of freedom of its t copula
-    chi_slot, chi_low, chi_high, chi_first (k,)   slot and table of its chi-square
-    t_tables (k, 288, 4)     tables of the t distribution function, unused for Gaussian components
-    """
-
-    slot: np.ndarray
-    constant: np.ndarray
-    coefficients: np.ndarray
-    child: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
-    first: np.ndarray
-    component: np.ndarray
-    member_start: np.ndarray
-    member: np.ndarray
-    factor_start: np.ndarray
-    factor: np.ndarray
-    df: np.ndarray
-    chi_slot: np.ndarray
-    chi_low: np.ndarray
-    chi_high: np.ndarray
-    chi_first: np.ndarray
-    t_tables: np.ndarray
 
 
 class Precursors(NamedTuple):
@@ -218,71 +165,6 @@ class Tables(NamedTuple):
     score: np.ndarray
     tail: np.ndarray
     sums: LoadSums
-
-
-@borrowing
-def fill(source, slot, first, out):
-    """Write the folded uniforms of points first .. first + d - 1 of one slot."""
-    dimension = source.dimension[slot]
-    if dimension >= 0:
-        fill_sobol(source.directions[dimension], source.shift[dimension], first, out)
-    else:
-        fill_philox(source.seed, source.stream[slot], (source.replicate << _REPLICATE_SHIFT) + first, out)
-
-
-@borrowing
-def draw_inputs(inputs, tables, source, first, n, score, x):
-    """Write every input of one lane.
-
-    x = F^-1(u);  in a component u = Phi(z) or T_df(z sqrt(df / chi2)), z = L e with e independent normal scores and L L' = R
-
-    first, n       index of the lane's first point, and how many it has
-    score (k, d)   scratch, k = the greatest component
-    x (x, d)       written in place
-
-    Source: method.md section 5.
-    """
-    uniform, scale = scratches(2, n)
-    for p in range(inputs.slot.size):
-        if inputs.slot[p] < 0:
-            x[p, :n] = inputs.constant[p]
-        elif inputs.component[p] < 0:
-            fill(source, inputs.slot[p], first, uniform)
-            evaluate_many(inputs.coefficients, inputs.child, inputs.low[p], inputs.high[p], inputs.first[p], uniform, x[p, :n])
-    for k in range(inputs.df.size):
-        start = inputs.member_start[k]
-        size = inputs.member_start[k + 1] - start
-        for m in range(size):
-            fill(source, inputs.slot[inputs.member[start + m]], first, uniform)
-            normal_scores(tables.score, uniform, score[m, :n])
-        df = inputs.df[k]
-        if df > 0.0:
-            fill(source, inputs.chi_slot[k], first, uniform)
-            evaluate_many(inputs.coefficients, inputs.child, inputs.chi_low[k], inputs.chi_high[k], inputs.chi_first[k], uniform, scale)
-            for i in range(n):
-                scale[i] = sqrt(df / scale[i])
-        for m in range(size - 1, -1, -1):  # from the last: row m needs the scores of the rows before it as they were
-            row = inputs.factor_start[k] + m * (m + 1) // 2
-            dependent = score[m]
-            weight = inputs.factor[row + m]
-            for i in range(n):
-                dependent[i] *= weight
-            for e in range(m):
-                other = score[e]
-                weight = inputs.factor[row + e]
-                if weight != 0.0:
-                    for i in range(n):
-                        dependent[i] += weight * other[i]
-        for m in range(size):
-            p = inputs.member[start + m]
-            dependent = score[m, :n]
-            if df > 0.0:
-                for i in range(n):
-                    dependent[i] *= scale[i]
-                t_tails(inputs.t_tables[k], df, dependent, uniform)
-            else:
-                normal_tails(tables.tail, dependent, uniform)
-            evaluate_many(inputs.coefficients, inputs.child, inputs.low[p], inputs.high[p], inputs.first[p], uniform, x[p, :n])
 
 
 @borrowing
@@ -789,10 +671,11 @@ def summarise(index, parts, whole, n, first, lane, layout, state, sums, stored, 
 
 
 @borrowing
-def summarise_precursors(precursors, source, x, n, first, lane, layout, state, sums, stored, waiting, row, kept):
+def summarise_precursors(precursors, source, start, x, n, first, lane, layout, state, sums, stored, waiting, row, kept):
     """Add what seized precursors could have made to its summaries, or store it: the sum of amount x yield.
 
-    n and the rest   as in `summarise`
+    start            index of the lane's first point
+    n and the rest   as in `summarise`; first is counted from the block's
 
     Source: docs/notes/013-precursor-potential.md; rounding as in `draw_evidence`.
     """
@@ -803,7 +686,7 @@ def summarise_precursors(precursors, source, x, n, first, lane, layout, state, s
             amount, half = precursors.amount[t], precursors.half[t]
             made = x[precursors.conversion[t]]
             if precursors.half_slot[t] >= 0:
-                fill(source, precursors.half_slot[t], first, uniform)
+                fill(source, precursors.half_slot[t], start, uniform)
                 for i in range(n):
                     u = uniform[i] if uniform[i] > 0.0 else 1.0 + uniform[i]
                     values[i] += max(amount + (2.0 * u - 1.0) * half, 1e-300) * made[i]
@@ -832,12 +715,9 @@ def border_block(
     n_strata = strata.form.size
     n_groups, _ = strata.member.shape
     n_corridors = strata.index.shape[0] - n_groups
-    largest = 1
-    for k in range(inputs.df.size):
-        largest = max(largest, inputs.member_start[k + 1] - inputs.member_start[k])
     lane_size = min(LANE, n_draws)
     x = np.empty((inputs.slot.size, lane_size + PADDING))
-    score = np.empty((largest, lane_size + PADDING))
+    score = np.empty((largest_component(inputs), lane_size + PADDING))
     n_events = np.empty((n_strata, lane_size + PADDING))
     seized = np.empty((n_strata, lane_size + PADDING))
     log_scale = np.empty((max(strata.term_start.size - 1, 1), lane_size + PADDING))
@@ -905,7 +785,7 @@ def border_block(
                     stored, waiting, contrasts.row, kept,
                 )  # fmt: skip
         summarise_precursors(
-            strata.precursors, source, x, n, start, lane, layout, state, sums, stored, waiting,
+            strata.precursors, source, start, x, n, start - first, lane, layout, state, sums, stored, waiting,
             contrasts.row, kept,
         )  # fmt: skip
         compare(

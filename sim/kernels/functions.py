@@ -6,25 +6,17 @@ Letters: x = inputs, S = outputs, d = draws of one block.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numba
 import numpy as np
 
-from .border import Inputs, Source, draw_inputs
+from .inputs import Inputs, Scores, Source, draw_inputs, largest_component
 from .jit import kernel
 from .scratch import LANE, PADDING
 from .summaries import Layout, State, lane_sums, update
 
 LOOP = numba.types.void(numba.float64[:, ::1], numba.float64[:, ::1], numba.int64)
 """Signature of a compiled function's loop: arguments (x, at least d), outputs (S, at least d) in place, d."""
-
-
-class Scores(NamedTuple):
-    """The tables that `draw_inputs` reads: normal scores and the normal tail, of quantiles.py."""
-
-    score: np.ndarray
-    tail: np.ndarray
 
 
 @kernel
@@ -35,12 +27,9 @@ def draw_arguments(inputs: Inputs, tables: Scores, source: Source, first: int, x
     stays in a first-level cache.
     """
     n_draws = x.shape[1]
-    largest = 1
-    for k in range(inputs.df.size):
-        largest = max(largest, inputs.member_start[k + 1] - inputs.member_start[k])
     lane_size = min(LANE, n_draws)
     lane = np.empty((x.shape[0], lane_size + PADDING))
-    score = np.empty((largest, lane_size + PADDING))
+    score = np.empty((largest_component(inputs), lane_size + PADDING))
     for start in range(0, n_draws, lane_size):
         n = min(lane_size, n_draws - start)
         draw_inputs(inputs, tables, source, first + start, n, score, lane)
@@ -86,12 +75,9 @@ def whole_block(
     and eight outputs in 19 ns a draw, where whole blocks take 27.
     """
     lane_size = min(LANE, n_draws)
-    largest = 1
-    for k in range(inputs.df.size):
-        largest = max(largest, inputs.member_start[k + 1] - inputs.member_start[k])
     x = np.empty((inputs.slot.size, lane_size + PADDING))
     outputs = np.empty((sums.shape[0], lane_size + PADDING))
-    score = np.empty((largest, lane_size + PADDING))
+    score = np.empty((largest_component(inputs), lane_size + PADDING))
     for lane in range(sums.shape[1]):
         draw_inputs(inputs, tables, source, first + lane * lane_size, lane_size, score, x)
         loop(x, outputs, lane_size)

@@ -160,7 +160,7 @@ def test_the_package_declares_what_it_imports_and_imports_what_it_declares() -> 
     imported = imported_by(*(ROOT / "sim").rglob("*.py"))
     providers = distributions_of(set(imported))
     undeclared = {module: names for module, names in providers.items() if not names & required}
-    extras = {"dask": {"cluster.py"}, "plot": {"load_sizes.py", "plots.py"}}  # the only modules that need an extra
+    extras = {"dask": {"cluster.py"}, "plot": {"load_sizes.py", "pictures.py", "plots.py"}}  # the only modules that need an extra
     for module, names in undeclared.items():
         extra = next((extra for extra in extras if names & declared(PROJECT["project"]["optional-dependencies"][extra])), None)
         assert extra is not None, module

@@ -15,6 +15,7 @@ from lanes import in_lanes
 from scipy import stats
 
 from sim.kernels import border, counts, quantiles, streams
+from sim.kernels.inputs import Source
 from sim.kernels.scratch import LANE
 from sim.model import check, compile_model
 from sim.records import QUANTITIES
@@ -218,7 +219,7 @@ def test_a_range_of_points_in_parts_is_the_same_range():
 
 def averages(mean, cv, loads, n):
     directions, shift = streams.sobol_scrambles(np.uint64(8), 0, streams.sobol_directions(2))
-    source = border.Source(np.uint64(8), 0, directions, shift, np.arange(2), np.zeros(2, np.uint64))
+    source = Source(np.uint64(8), 0, directions, shift, np.arange(2), np.zeros(2, np.uint64))
     tables = border.Tables(
         counts.gamma_table(), quantiles.normal_score_table(), quantiles.normal_tail_table(), counts.load_sums(0.0, 0.0, np.inf)
     )

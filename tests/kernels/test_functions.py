@@ -13,7 +13,8 @@ from scipy import stats
 from sim import distributions, elicitation
 from sim.dependence import Component, ParameterDraw
 from sim.inputs import compile_inputs
-from sim.kernels import border, functions, quantiles, streams, summaries
+from sim.kernels import functions, quantiles, streams, summaries
+from sim.kernels.inputs import Scores, Source, fill
 from sim.kernels.scratch import LANE
 from sim.records import Parameter
 
@@ -28,7 +29,7 @@ LAWS = {
     "c": elicitation.law({"kind": "uniform", "low": -1.0, "high": 1.0}),
 }
 R = np.array([[1.0, 0.7, 0.2], [0.7, 1.0, 0.0], [0.2, 0.0, 1.0]])
-TABLES = functions.Scores(score=quantiles.normal_score_table(), tail=quantiles.normal_tail_table())
+TABLES = Scores(score=quantiles.normal_score_table(), tail=quantiles.normal_tail_table())
 
 
 def inputs_of(df):
@@ -42,7 +43,7 @@ def source_of(names, sobol):
     directions, shift = streams.sobol_scrambles(np.uint64(SEED), 3, directions)
     stream = np.array([streams.stream_id(name) for name in names], np.uint64)
     dimension = np.arange(len(names)) if sobol else np.full(len(names), -1)
-    return border.Source(seed=np.uint64(SEED), replicate=3, directions=directions, shift=shift, dimension=dimension, stream=stream)
+    return Source(seed=np.uint64(SEED), replicate=3, directions=directions, shift=shift, dimension=dimension, stream=stream)
 
 
 def arguments(inputs, source, first, n):
@@ -55,7 +56,7 @@ def uniforms(source, slot, n):
     """Return the lower tail probabilities of one slot's first points."""
     folded = np.empty(n)
     for start in range(0, n, LANE):
-        border.fill(source, slot, start, folded[start : start + LANE])
+        fill(source, slot, start, folded[start : start + LANE])
     return np.where(folded > 0.0, folded, 1.0 + folded)
 
 
