@@ -474,9 +474,12 @@ def _strata(
     numbers = {name: len(names.inputs) + i for i, name in enumerate((*names.compound, *names.plain))}
     for name, (j, column) in wanted.items():
         slot[j, column] = numbers[name]
-    if not copy:
+    if scenario.sampler == "sobol" and not copy:  # plain streams have no direction, and none of them may hang on what else is uncertain
+        cells_of = [stratum.key[:2] for stratum in strata]
         for j, stratum in enumerate(strata):
-            reflection[j] = _reflection(_gradient(stratum, priors[j], scenario.load_law), slot[j] >= 0)
+            # what any case of a sweep draws turns the scores of all of them, or they would lose their common random numbers
+            slot[j] = [numbers.get(f"{'|'.join(stratum.key)}|{_SLOT_NAMES[column]}", -1) for column in range(border.N_SLOTS)]
+            reflection[j] = _reflection(_gradient(stratum, cells_of.count(stratum.key[:2])), slot[j] >= 0)
 
     corridors, periods = list(scenario.corridors), list(scenario.periods)
     cells: list[tuple[int, int]] = []
@@ -567,20 +570,21 @@ def _reflection(gradient: np.ndarray, used: np.ndarray) -> np.ndarray:
     return v * math.sqrt(2.0 / size) if size > 1e-6 else np.zeros(used.size)
 
 
-def _gradient(stratum: Stratum, prior: float, load_law: str) -> np.ndarray:
-    """Return d log(pure flow) / d score of every slot of a stratum, roughly; any direction is right.
+def _gradient(stratum: Stratum, forms: int) -> np.ndarray:
+    """Return d log(pure flow) / d score of every slot of a stratum, one of `forms` in its cell, roughly; any direction is right.
 
-    The inputs are nominal (one load in ten is detected, half of the mass is pills, sizes of cv 2.2, ...), because what a sweep changes must
-    not turn the scores: its cases would lose their common random numbers. With w = .9 the share of the flow that is missed: gamma
-    w / sqrt(n + a), Poisson w / sqrt(K), sum w sqrt(1 / K_eff - 1 / K), and for the Betas of either side their relative sd times the share
-    of the pure flow that they move.
+    All but the evidence is nominal (one load in ten is detected, half of the mass is pills, sizes of cv 2.2, a prior of half an event),
+    because what a sweep changes must not turn the scores: its cases would lose their common random numbers. With w = .9 the share of the
+    flow that is missed: gamma w / sqrt(n + a), Poisson w / sqrt(K), sum w sqrt(1 / K_eff - 1 / K), and for the Betas of either side their
+    relative sd times the share of the pure flow that they move.
     """
     events = round(_expected_events(stratum))
+    prior = 0.5 / forms
     n = max(events, 1.0)
     k = 9.0 * (events + prior) + 1.0
     missed = 0.9
     shape = 0.2
-    effective = [max((shape * loads + 1.0) / (shape + 1.0), 1.0) if load_law != "equal" else loads for loads in (n, k)]
+    effective = [max((shape * loads + 1.0) / (shape + 1.0), 1.0) for loads in (n, k)]
     gradient = np.zeros(border.N_SLOTS)
     gradient[border.SLOT_GAMMA] = missed / math.sqrt(max(events + prior, 0.5))
     gradient[border.SLOT_POISSON] = missed / math.sqrt(k)

@@ -9,6 +9,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import build
 import jsonschema
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from cli.wrong_files import SCENARIO, VALID, WrongFiles
 from hypothesis import given
 from hypothesis import strategies as st
 
+import sim
 from sim import finished, partials, results
 from sim import scenario as edge
 from sim.errors import Problem, ScenarioError, SimError
@@ -125,6 +127,54 @@ def test_cases_with_other_needs_draw_the_same_numbers_under_one_map_of_dimension
 
 
 # --- labels ---------------------------------------------------------------------------------------------------------------------------
+
+
+UNCERTAIN = {
+    "detection_rate": {"kind": "beta", "mean": 0.2, "sd": 0.05},
+    "powder_purity": 0.1,
+    "pill_mass": 0.11,
+    "pill_fentanyl": 2.0,
+    "pill_share": {"kind": "beta", "mean": 0.4, "sd": 0.1},
+    "load_log_sd": 1.5,
+    "purity_cv": 0.3,
+}
+
+
+@pytest.mark.parametrize("sampler", ["sobol", "philox"])
+@pytest.mark.parametrize(
+    ("path", "values", "quantity"),
+    [
+        ("parameter.purity_cv.distribution", [0, 0.5, 0.6], "missed_gross_kg"),
+        ("parameter.pill_share.distribution", [0, 0.5, 1], "missed_gross_kg"),
+        ("model.load_law", ["lognormal", "equal"], "n_missed"),
+        ("parameter.attribution_share.distribution", [0.9, 1], "n_missed"),  # rises, as the next
+        ("model.event_prior", [0.5, 2.0], "n_missed"),
+    ],
+)
+def test_cases_share_random_numbers_whatever_is_certain_in_some(sampler: str, path: str, values: list[Any], quantity: str) -> None:
+    """What a swept value does not enter is the same in every draw, though some cases need fewer uniforms; what it raises rises in all."""
+    rows = [build.row(n_events=5, amount=10.0), build.row(n_events=2, amount=3.0, form="unrecorded")]
+    swept = [sweep("how", path, values, [str(i) for i in range(len(values))])]
+    inputs = UNCERTAIN | ({"attribution_share": 0.9} if "attribution" in path else {})
+    tree = sim.run(build.scenario(rows, inputs, sweep=swept, run={"draws": 1024, "keep_draws": 256, "sampler": sampler}), threads=1)
+    draws = tree["draws"][quantity].sel(corridor="north", period=build.PERIOD, form="all")
+    step = draws.diff("how")
+    if len(set(map(str, values))) == 2 and path != "model.load_law":
+        assert (step >= 0.0).all()
+        assert (step > 0.0).mean() > 0.2
+    else:
+        assert (abs(step) <= 1e-14 * draws.max()).all()  # parts by form add up to rounding
+
+
+def test_under_philox_what_is_added_changes_no_other_stream() -> None:
+    """method.md, section 6: a draw is a pure function of seed, stable name and index, whatever else is uncertain."""
+    rows = [build.row(n_events=5, amount=10.0), build.row(n_events=2, amount=3.0, form="unrecorded")]
+    certain = {name: law for name, law in UNCERTAIN.items() if name != "purity_cv"}
+    run = {"draws": 1024, "keep_draws": 256, "sampler": "philox"}
+    before = sim.run(build.scenario(rows, certain, run=run), threads=1)
+    for added in ({"purity_cv": 0.3}, {"dose": 2.0}, {"missed_size_ratio": {"kind": "lognormal", "median": 1.0, "sd_log": 0.2}}):
+        after = sim.run(build.scenario(rows, certain | added, run=run), threads=1)
+        np.testing.assert_array_equal(build.kept(after, "n_missed"), build.kept(before, "n_missed"))
 
 
 @pytest.fixture(scope="module")
