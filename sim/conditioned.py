@@ -91,6 +91,12 @@ def conditioned_groups(
             "tipping_factor": (tipping, "denominator over numerator: how much larger the numerator must be to draw level"),
         }
         groups["contrasts"] = _group(ratios, (*sweeps, "contrast", "quantile"), everywhere, "ratios of two results")
+        undefined = together("contrasts", "undefined_share", dimensions=("contrast",))
+        if np.nanmax(undefined) > 0.0:
+            for name in ("ratio", "tipping_factor"):
+                groups["contrasts"][name].attrs["undefined_share"] = float(np.nanmax(undefined))
+        of_share = {"units": "1", "long_name": "weight of the draws in which the ratio is 0/0, which are left out, in that of all"}
+        groups["contrasts"]["undefined_share"] = ((*sweeps, "contrast"), undefined, of_share)
     if scenario.claims:
         claims = {
             "probability": "probability that the claim is true",

@@ -243,9 +243,12 @@ def warnings(scenario: Scenario) -> tuple[str, ...]:
         high = [f"{period} {share:.0%}" for period, share in zip(scenario.periods, shares, strict=True) if share > 0.10]
         if high:
             texts.append(f"{name}: the event prior supplies more than 10 % of the expected missed loads ({', '.join(high)})")
-    for correlation in scenario.correlations:
-        if correlation.copula == "t" and correlation.value == 0.0:
-            texts.append(f'correlation "{correlation.id}": a t copula of correlation 0 is not independent: extremes come together')
+    for component in matched.components:
+        apart = np.argwhere(np.triu(component.matrix == 0.0, 1) & (component.df > 0.0))
+        if len(apart):
+            a, b = (component.parameter_draws[i].id for i in apart[0])
+            more = f" and {len(apart) - 1} pairs more" if len(apart) > 1 else ""
+            texts.append(f"{a} and {b}{more}: a t copula of correlation 0 is not independent: extremes come together")
     summary = _questions(scenario, matched)[0] if scenario.contrasts or scenario.conditions else None
     never = {
         one: f"{one.quantity} of {one.corridor} in {one.period} is 0 in every draw"
@@ -599,7 +602,9 @@ def _gradient(stratum: Stratum, forms: int) -> np.ndarray:
 
 
 def _priors(scenario: Scenario, strata: Iterable[Stratum]) -> np.ndarray:
-    """Return each stratum's share of the event prior: a over the number of strata of its corridor and period."""
+    """Return each stratum's share of the event prior: a over the number of strata of its corridor and period; copies have none."""
+    if scenario.load_law == "copy":
+        return np.zeros(len(list(strata)))
     cells = [stratum.key[:2] for stratum in strata]
     return np.array([scenario.event_prior / cells.count(cell) for cell in cells], dtype=np.float64)
 

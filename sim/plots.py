@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import textwrap
-import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,14 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import pictures, printed
-from .errors import Problem, ResultError
 
 if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-PROB = 0.9
 MOST_CASES = 8  # that a cell shows; the eye tells no more colours apart
 MOST_LINES = 70  # on the page: 50 lines fill 13 inches, which A4 shrinks by a fifth
 MOST_ANSWERS = 16  # lines of contrasts, and of claims
@@ -150,18 +147,13 @@ def _each(
         values[name] = np.stack([of[case.group][case.number] for case in cases])
     shape = values[quantities[0]].shape[1:3]
     for name in said:
-        by_group = {group: printed.cells(subtree(tree, group), name, "all", PROB) for group in groups}
+        by_group = {group: printed.cells(printed.subtree(tree, group), name, "all", printed.PROB) for group in groups}
         written = {
             group: np.array([_told(*cell, "refused" if group else "no evidence") for cell in cells], dtype=object).reshape(-1, *shape)
             for group, cells in by_group.items()
         }
         texts.append(np.stack([written[case.group][case.number] for case in cases]))
     return values, np.stack(texts, axis=-1)
-
-
-def subtree(tree: xr.DataTree, group: str) -> Any:
-    """Return the tree, or that under the conditions."""
-    return tree[group.rstrip("/")] if group else tree
 
 
 def _told(median: str, interval: str, absent: str) -> str:
@@ -214,17 +206,12 @@ def _of_places(
         cells = [cell for cell in cells if present[cell]]
         notes.append(f"{what}: {present.size - len(cells):,} of {present.size:,} corridors and periods have no evidence, and no line.")
     if len(lines(cells, everyone)) > most and grouped.any():
-        inside = members(tree)
+        inside = printed.members(tree)
         kept = [(c, p) for c, p in cells if str(coords["corridor"].values[c]) not in inside]
         notes.append(f"{what}: the groups stand for their corridors, {len(cells) - len(kept):,} lines.")
         cells = kept
     found, more = _fitting(what, lambda chosen: lines(cells, chosen), cases, most)
     return found, notes + more
-
-
-def members(tree: xr.DataTree) -> set[str]:
-    """Return the corridors that some group holds."""
-    return {member for group in tomllib.loads(str(tree.attrs["scenario"]))["groups"].values() for member in group}
 
 
 def _flows(tree: xr.DataTree, cases: Sequence[_Case], most: int) -> _Block:
@@ -276,40 +263,16 @@ def _contrasts(tree: xr.DataTree, cases: Sequence[_Case]) -> list[_Block]:
     for group in groups:
         dataset = tree[f"{group}contrasts"].to_dataset()
         absent = "refused" if group else "0/0"
-        texts = [_told(*text, absent) for text in printed.intervals(dataset["ratio"], dataset["ratio_mcse"], PROB)]
+        texts = [_told(*text, absent) for text in printed.intervals(dataset["ratio"], dataset["ratio_mcse"], printed.PROB)]
         told[group] = np.array(texts, dtype=object).reshape(of[group].shape[:2])
     names = _names(tree, "contrasts", "contrast")
-    of_what = sides(tree)
+    of_what = printed.sides(tree)
     values, written = (np.stack([each[case.group][case.number] for case in cases]) for each in (of, told))
     abouts = [of_what.get(name, "") for name in names]
     build = partial(_of_answers, "ratio", np.tile(np.array(names, dtype=object), (len(cases), 1)), abouts, values, written)
     lines, notes = _fitting("Contrasts", build, cases, MOST_ANSWERS)
     panel = _Panel(names=["ratio"], unit="ratio", mark=1.0)
     return [_Block(title="Contrasts: the ratio of two results, in every draw", panels=[panel], lines=lines, notes=notes)]
-
-
-def sides(tree: xr.DataTree) -> dict[str, str]:
-    """Say of each contrast that the scenario writes out what is divided by what, where no sweep changes that."""
-    document = tomllib.loads(str(tree.attrs["scenario"]))
-    said = {str(block["id"]): in_words(block) for block in document.get("contrast", [])}
-    for name in said:
-        swept = [sweep["dim"] for sweep in document.get("sweep", []) if str(sweep["path"]).startswith(f"contrast.{name}.")]
-        said[name] = f"as {' and '.join(swept)} says" if swept else said[name]
-    return said
-
-
-def in_words(contrast: Mapping[str, Any]) -> str:
-    """Say what a contrast of a scenario divides by what; what both sides share is said once.
-
-    >>> side = {"quantity": "flow_pure_kg", "corridor": "north", "period": "FY2024", "form": "all"}
-    >>> in_words({"numerator": side, "denominator": side | {"corridor": "south"}})
-    'flow_pure_kg FY2024: north / south'
-    """
-    above, below = contrast["numerator"], contrast["denominator"]
-    keys = ("quantity", "corridor", "period", "form")
-    shared = [str(above[key]) for key in keys if above[key] == below[key] and above[key] != "all"]
-    sides = [" ".join(str(side[key]) for key in keys if above[key] != below[key]) for side in (above, below)]
-    return f"{' '.join(shared)}: {' / '.join(sides)}" if shared else " / ".join(sides)
 
 
 def _claims(tree: xr.DataTree, cases: Sequence[_Case]) -> list[_Block]:
@@ -348,13 +311,6 @@ def _blocks(tree: xr.DataTree) -> tuple[list[_Block], list[_Case], list[str]]:
     others = [*_potentials(tree, cases), *_contrasts(tree, cases), *_claims(tree, cases)]
     blocks = [_flows(tree, cases, MOST_LINES - sum(len(block.lines) for block in others)), *others]
     return [block for block in blocks if block.lines], cases, notes + [note for block in blocks for note in block.notes]
-
-
-def check(tree: xr.DataTree) -> None:
-    """Raise ResultError where a tree is not the result of a scenario."""
-    if "quantiles" not in tree.children or "flow_pure_kg" not in tree["quantiles"].data_vars or "scenario" not in tree.attrs:
-        allowed = "a picture and a report are made of the result of one scenario, as sim.run and sim.open_result give it"
-        raise ResultError([Problem(came="this tree has no flows of a scenario", allowed=allowed)])
 
 
 def alt_text(tree: xr.DataTree) -> str:
@@ -486,7 +442,7 @@ def figure(tree: xr.DataTree) -> Figure:
 
     >>> figure(open_result("results/north-vs-southwest/0f5eac8526b1")).savefig("page.pdf")   # doctest: +SKIP
     """
-    check(tree)
+    printed.check(tree)
     with pictures.style():
         return _drawn(tree)
 
@@ -759,5 +715,5 @@ def encoded(tree: xr.DataTree, suffix: str) -> tuple[bytes, list[str]]:
 
     Raises as `figure`.
     """
-    check(tree)
+    printed.check(tree)
     return pictures.encoded(lambda: _drawn(tree), suffix, str(tree.attrs["title"]))

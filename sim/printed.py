@@ -12,13 +12,15 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import TYPE_CHECKING, Any
 
+from .errors import Problem, ResultError
+
 if TYPE_CHECKING:
     import xarray as xr
-
 
 ABSENT = "–"
 ALL = "all"  # cases of the sweeps, where a row reads the same in each
 MOST_ROWS = 60  # of a printed table of cases
+PROB = 0.9  # of the intervals, where none is asked for
 MOST_DIGITS = 4  # significant ones; what is known better is in the file
 FRACTIONS = ("purity", "interdiction_rate")  # shown in percent, in print alone
 
@@ -138,6 +140,23 @@ def places(tree: xr.DataTree) -> list[tuple[str, ...]]:
     return list(itertools.product(*swept, corridors, map(str, labels["period"].to_series())))
 
 
+def check(tree: xr.DataTree) -> None:
+    """Raise ResultError where a tree is not the result of a scenario."""
+    if "quantiles" not in tree.children or "flow_pure_kg" not in tree["quantiles"].data_vars or "scenario" not in tree.attrs:
+        allowed = "a picture and a report are made of the result of one scenario, as sim.run and sim.open_result give it"
+        raise ResultError([Problem(came="this tree has no flows of a scenario", allowed=allowed)])
+
+
+def subtree(tree: xr.DataTree, group: str) -> Any:
+    """Return the tree, or that under the conditions."""
+    return tree[group.rstrip("/")] if group else tree
+
+
+def members(tree: xr.DataTree) -> set[str]:
+    """Return the corridors that some group holds."""
+    return {member for group in tomllib.loads(str(tree.attrs["scenario"]))["groups"].values() for member in group}
+
+
 def label_of(label: object) -> str:
     return f"{label:.6g}" if isinstance(label, float) else str(label)
 
@@ -179,7 +198,15 @@ def summary(tree: xr.DataTree, prob: float, *, terminal: bool) -> str:
     shown = [str(tree.attrs["title"])]
     for name, parts in sections(tree, prob, MOST_ROWS).items():
         shown += [as_text(part, terminal) if name not in _FOLDED or isinstance(part, Table) else _paragraph(part) for part in parts]
-    return "\n\n".join(shown)
+    return "\n\n".join([*shown, provenance(tree)])
+
+
+def provenance(tree: xr.DataTree) -> str:
+    """Return what to quote with a number: the run that made it."""
+    about = tree.attrs
+    version = f"{about['creation_library']} {about['creation_library_version']}"
+    made = f"Run {about['run_id']} of {about['name']}: {int(about['draws']):,} draws, seed {about['seed']}, {version}."
+    return f"{made} A number by itself is a median."
 
 
 def as_text(part: Part, terminal: bool) -> str:
@@ -256,7 +283,34 @@ def _contrasts(tree: xr.DataTree, prob: float, most: int) -> list[Part]:
     n_sweeps = len(sweeps_of(tree))
     order = [str(name) for name in group["contrast"].to_series()]
     rows = sorted(alike(rows, n_sweeps), key=lambda row: order.index(row[n_sweeps]))  # the cases of one contrast stand together
-    return _first(Table(header=header, rows=rows, n_labels=n_sweeps + 1), most)
+    said = sides(tree)
+    shown = dict.fromkeys(row[n_sweeps] for row in rows[:most])
+    ratios_of = "\n".join(f"{name}: {said[name]}" for name in shown if name in said)
+    return [*_first(Table(header=header, rows=rows, n_labels=n_sweeps + 1), most), *([ratios_of] if ratios_of else [])]
+
+
+def sides(tree: xr.DataTree) -> dict[str, str]:
+    """Say of each contrast that the scenario writes out what is divided by what, where no sweep changes that."""
+    document = tomllib.loads(str(tree.attrs["scenario"]))
+    said = {str(block["id"]): in_words(block) for block in document.get("contrast", [])}
+    for name in said:
+        swept = [sweep["dim"] for sweep in document.get("sweep", []) if str(sweep["path"]).startswith(f"contrast.{name}.")]
+        said[name] = f"as {' and '.join(swept)} says" if swept else said[name]
+    return said
+
+
+def in_words(contrast: Mapping[str, Any]) -> str:
+    """Say what a contrast of a scenario divides by what; what both sides share is said once.
+
+    >>> side = {"quantity": "flow_pure_kg", "corridor": "north", "period": "FY2024", "form": "all"}
+    >>> in_words({"numerator": side, "denominator": side | {"corridor": "south"}})
+    'flow_pure_kg FY2024: north / south'
+    """
+    above, below = contrast["numerator"], contrast["denominator"]
+    keys = ("quantity", "corridor", "period", "form")
+    shared = [str(above[key]) for key in keys if above[key] == below[key] and above[key] != "all"]
+    sides = [" ".join(str(side[key]) for key in keys if above[key] != below[key]) for side in (above, below)]
+    return f"{' '.join(shared)}: {' / '.join(sides)}" if shared else " / ".join(sides)
 
 
 def _growth(tree: xr.DataTree, prob: float, most: int) -> list[Part]:
@@ -461,12 +515,19 @@ def table_of_forms(tree: xr.DataTree, quantity: str, prob: float, *, terminal: b
     rows = [(*place, *(text for column in columns for text in column[row])) for row, place in enumerate(places(tree))]
     unit = "%" if quantity in FRACTIONS else variable.attrs["units"]
     title = f"{quantity}: {variable.attrs['long_name']}" + (f", {unit}" if unit != "1" else "")
-    return "\n\n".join([title, *(as_text(part, terminal) for part in _some_rows(header, rows, len(swept), MOST_ROWS))])
+    table = [as_text(part, terminal) for part in _some_rows(header, rows, len(swept), MOST_ROWS)]
+    return "\n\n".join([title, *table, *(_paragraph(str(text)) for text in caveats(tree)), provenance(tree)])
 
 
 def caveats(tree: xr.DataTree) -> list[Part]:
     """Return what a reader must know before believing the table, each as a paragraph: judgements, assumptions, cuts, what is missing."""
     texts: list[Part] = []
+    if tree.attrs.get("tolerance_met") == "no":
+        why = tree.attrs.get("tolerance_note", "more draws are needed")
+        texts.append(
+            f"The tolerance asked, {tree.attrs['tolerance']:g}, was not met: {why}; {tree.attrs['tolerance_reached']:.2g} was reached."
+        )
+    texts += _attributed(tree)
     blocks = tree["parameters"].to_dataset()[["name", "basis"]].to_dataframe()
     judged = dict.fromkeys(blocks["name"][blocks["basis"] == "elicited"])
     if judged:
@@ -498,6 +559,21 @@ def caveats(tree: xr.DataTree) -> list[Part]:
             lacks = "; ".join(f"{', '.join(members)} in {period}" for period, members in summed.items())
             texts.append(f"{group} is summed without {lacks}: there is no evidence {what}there.")
     return texts
+
+
+def _attributed(tree: xr.DataTree) -> list[str]:
+    """Return how much of what is filed under a corridor counts as seized there, where most of it does not, if any loses a hundredth."""
+    filed = tree["evidence"].to_dataset()["seized_gross_kg"].transpose(*sweeps_of(tree), "corridor", "period", "evidence_form")
+    filed = filed.isel(evidence_form=filed["evidence_form"] != "precursor").sum("evidence_form")
+    counted = tree["quantiles"].to_dataset()["seized_gross_kg"].sel(form="all", quantile=0.5, drop=True)
+    left = (counted.sel(corridor=filed["corridor"]) / filed).where(filed > 0.0)
+    if not (left < 0.99).any():
+        return []
+    at = left.argmin(...)
+    corridor, period = (str(left[name][at[name]].item()) for name in ("corridor", "period"))
+    most, part = float(filed[at]), float(filed[at] * left[at])
+    example = f"of {most:,.4g} kg filed under {corridor} in {period}, {part:,.4g} kg at the median"
+    return [f"Seized is the part of what the table holds that is judged to have crossed there (attribution_share): {example}."]
 
 
 def _paragraph(text: str) -> str:

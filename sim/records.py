@@ -103,7 +103,7 @@ class Quantity:
 
 
 QUANTITIES: Mapping[str, Quantity] = {
-    "seized_gross_kg": Quantity(units="kg", long_name="seized mass as weighed"),
+    "seized_gross_kg": Quantity(units="kg", long_name="seized mass as weighed, of what is judged to have crossed there"),
     "seized_pure_kg": Quantity(units="kg", long_name="seized fentanyl base equivalent"),
     "missed_gross_kg": Quantity(units="kg", long_name="missed mass as it would be weighed"),
     "missed_pure_kg": Quantity(units="kg", long_name="missed fentanyl base equivalent"),

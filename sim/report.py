@@ -174,37 +174,44 @@ def _of_contrasts(tree: xr.DataTree, group: str) -> list[str]:
     if "contrasts" not in tree.children:
         return []
     found = tree[f"{group}contrasts"].to_dataset()
-    sides = plots.sides(tree)
+    sides = printed.sides(tree)
     errors = found["ratio_mcse"].sel(quantile=0.5).to_numpy().ravel().tolist()
-    texts = printed.intervals(found["ratio"], found["ratio_mcse"], plots.PROB)
+    texts = printed.intervals(found["ratio"], found["ratio_mcse"], printed.PROB)
     rows = []
     for (*labels, name), text, error in zip(printed.cases(tree, f"{group}contrasts", "contrast"), texts, errors, strict=True):
         what = f"{name} ({sides[name]})" if name in sides else name
         if text[0] == printed.ABSENT:
             rows.append((*labels, f"{what}: {'no answer' if group else '0/0 in every draw'}."))
         else:
-            rows.append((*labels, f"{what}: a ratio of {text[0]} ({_margin(text[1], error)})."))
+            rows.append((*labels, f"{what}: a median ratio of {text[0]} ({_margin(text[1], error)})."))
     return _in_cases(tree, rows, "contrasts", group)
 
 
+def _quoted(tree: xr.DataTree) -> str:
+    """Return what belongs to every sentence that is quoted."""
+    basis = tree["parameters"].to_dataset()["basis"].to_series()
+    judged = ", of which some are judged, not measured" if (basis == "elicited").any() else ""
+    return f"Quote a number with its interval and the run, {tree.attrs['run_id']}. All of this holds if the inputs' laws do{judged}."
+
+
 def _margin(interval: str, mcse: float, unit: str = "") -> str:
-    error = f"Monte Carlo standard error of the median {_error(mcse)}{unit}"
-    return f"{100 * plots.PROB:g} % credible interval {interval}{unit}; {error}"
+    error = f"computing alone, its Monte Carlo standard error, moves the median by {_error(mcse)}{unit}"
+    return f"{100 * printed.PROB:g} % credible interval {interval}{unit}; {error}"
 
 
 def _of_flows(tree: xr.DataTree, group: str) -> list[str]:
-    given = plots.subtree(tree, group)
+    given = printed.subtree(tree, group)
     quantities = ("flow_pure_kg", "seized_pure_kg", "interdiction_rate")
-    flow, seized, rate = (printed.cells(given, quantity, "all", plots.PROB) for quantity in quantities)
+    flow, seized, rate = (printed.cells(given, quantity, "all", printed.PROB) for quantity in quantities)
     errors = given["mcse"].to_dataset()["flow_pure_kg"].sel(form="all", quantile=0.5).to_numpy().ravel().tolist()
-    inside = plots.members(tree)
+    inside = printed.members(tree)
     rows = []
     for k, (*labels, corridor, period) in enumerate(printed.places(tree)):
         if flow[k][0] == printed.ABSENT or corridor in inside:
             continue
-        told = f"{corridor}, {period}: a flow of {flow[k][0]} kg of pure drug ({_margin(flow[k][1], errors[k], ' kg')}), "
-        told += f"of which {seized[k][0]} kg ({seized[k][1]} kg) was seized"
-        share = "." if rate[k][0] == printed.ABSENT else f": an interdiction rate of {rate[k][0]} % ({rate[k][1]} %)."
+        told = f"{corridor}, {period}: a median flow of {flow[k][0]} kg of pure drug ({_margin(flow[k][1], errors[k], ' kg')}). "
+        told += f"Seized: {seized[k][0]} kg ({seized[k][1]} kg)."
+        share = "" if rate[k][0] == printed.ABSENT else f" Interdiction rate, with a median of its own: {rate[k][0]} % ({rate[k][1]} %)."
         rows.append((*labels, told + share))
     return _in_cases(tree, rows, "flows", group)
 
@@ -346,9 +353,8 @@ def _diagnostics(tree: xr.DataTree) -> list[Markup]:
     """Return what the run says about itself, in words."""
     about = tree.attrs
     texts = [str(text) for text in printed.caveats(tree)]
-    if "tolerance" in about:
-        met = "was met" if about["tolerance_met"] == "yes" else f"was not met: {about.get('tolerance_note', '')}"
-        texts.append(f"The tolerance asked, {about['tolerance']:g}, {met}; {about['tolerance_reached']:.2g} was reached.")
+    if about.get("tolerance_met") == "yes":
+        texts.append(f"The tolerance asked, {about['tolerance']:g}, was met; {about['tolerance_reached']:.2g} was reached.")
     if "conditioned" in tree.children:
         after: Any = tree["conditioned"].to_dataset()
         k = [float(x) for x in after["pareto_k"].to_numpy().ravel() if x == x]
@@ -384,17 +390,17 @@ def page(tree: xr.DataTree) -> tuple[str, list[str]]:
 
     Raises ResultError where `tree` is not the result of a scenario.
     """
-    plots.check(tree)
+    printed.check(tree)
     about = tree.attrs
     picture, notes = _picture(tree)
-    told = printed.sections(tree, plots.PROB, MOST_ROWS)
+    told = printed.sections(tree, printed.PROB, MOST_ROWS)
     swept = [f"{sweep} ({tree['quantiles'][sweep].attrs['long_name']})" for sweep in printed.sweeps_of(tree)]
     cases = f" In {int(about['cases']):,} cases, over {', '.join(swept)}." if swept else ""
     refused = [str(text) for text in told["refused"]]
     body = [
         tag("h1", str(about["title"])),
         tag("p", f"Run {about['run_id']} of the scenario {about['name']}, {int(about['draws']):,} draws, {about['created_at']}.{cases}"),
-        *_section("The answer", _list(sentences(tree)), *refused),
+        *_section("The answer", _list(sentences(tree)), *refused, tag("p", _quoted(tree))),
         *_section("The picture", *picture),
         *_section("How to read it", _list(_HOW_TO_READ)),
         *_section("What crossed, against what was seized", *_parts(told["flow"], "Seized and flow, by corridor and period")),

@@ -582,8 +582,8 @@ def _contrasts_and_claims(
     if scenario.contrasts:
         ratio, error = (table.stack([run.contrasts[name] for run in runs], ("contrast",)) for name in ("ratio", "ratio_mcse"))
         days = [np.array([days_ratio(one.numerator, one.denominator) for one in outcome.scenario.contrasts]) for outcome in outcomes]
-        undefined = max(float(np.max(run.contrasts["undefined_share"])) for run in runs)
-        share = {"undefined_share": undefined} if undefined > 0.0 else {}
+        undefined = table.stack([run.contrasts["undefined_share"] for run in runs], ("contrast",))
+        share = {"undefined_share": float(np.nanmax(undefined))} if np.nanmax(undefined) > 0.0 else {}
         with np.errstate(divide="ignore", over="ignore"):
             tipping = 1.0 / ratio[..., ::-1]  # the kept probabilities are symmetric
         dimensions = (*table.sweeps, "contrast", "quantile")
@@ -597,6 +597,8 @@ def _contrasts_and_claims(
             for name, array in (("ratio", ratio), ("ratio_mcse", error), ("tipping_factor", tipping))
         }
         of_days = {"units": "1", "long_name": "length of the numerator's period over the denominator's; NaN where a label does not tell"}
+        of_share = {"units": "1", "long_name": "share of the draws in which the ratio is 0/0, which are left out"}
+        variables["undefined_share"] = ((*table.sweeps, "contrast"), undefined, of_share)
         variables["days_ratio"] = ((*table.sweeps, "contrast"), table.stack(days, ("contrast",)), of_days)
         groups["contrasts"] = one_group(variables, own, "ratios of two results")
     if scenario.claims:
@@ -654,7 +656,8 @@ def _evidence_of(outcome: Outcome) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     for stratum in dict.fromkeys((row.corridor, row.period, row.form) for row in scenario.rows):
         cell = scenario.corridors.index(stratum[0]), scenario.periods.index(stratum[1]), forms.index(stratum[2])
         counts = [row.n_events for row in scenario.rows if (row.corridor, row.period, row.form) == stratum]
-        n_events[cell] = sum(count for count in counts if count is not None)
+        if counts != [None] * len(counts):  # all blank is unknown, which a 0 is not
+            n_events[cell] = sum(count for count in counts if count is not None)
         known[cell] = None not in counts
         gross[cell] = outcome.seized_gross_kg[stratum]
     return n_events, gross, known

@@ -154,7 +154,7 @@ def test_claims_and_numbers_as_they_are_printed(full: Any, page: str) -> None:
             for median, interval in printed.cells(tree, quantity, "all", 0.9):
                 assert median == printed.ABSENT or {median, *interval.split(" to ")} <= words
     error = float(full["mcse"]["flow_pure_kg"].sel(corridor="both", period="FY2024", form="all", quantile=0.5))
-    assert f"Monte Carlo standard error of the median {error:.1g} kg" in text
+    assert f"its Monte Carlo standard error, moves the median by {error:.1g} kg" in text
     for part in printed.sections(full, 0.9, 100)["caveats"]:
         assert " ".join(str(part).split()) in text
 
@@ -181,7 +181,7 @@ def test_every_section_that_the_result_has(full: Any, page: str) -> None:
     text = text_of(page)
     for said in (full.attrs["run_id"], full.attrs["numbers_digest"], "elicited", "made up", "Pareto k", "effective sample size"):
         assert said in text
-    assert "Given the conditions: both (group), FY2024: a flow of" in text
+    assert "Given the conditions: both (group), FY2024: a median flow of" in text
     plain = re.findall(r"<h2>(.*?)</h2>", report.page(small(run={"draws": 256}))[0])
     assert set(headings) - set(plain) == {"Precursors", "Growth", "Conditions", "What the answers hang on"}
 
@@ -197,7 +197,7 @@ def test_cases_of_a_sweep_and_too_many_of_them(monkeypatch: pytest.MonkeyPatch) 
     tree = small(sweep=[sweep(12)], run={"draws": 256})
     text = text_of(report.page(tree)[0])
     assert "In 12 cases, over pure (parameter.powder_purity.distribution.mean, in its own unit)." in text
-    assert "pure = 0.05: both (group), FY2024: a flow of" in text
+    assert "pure = 0.05: both (group), FY2024: a median flow of" in text
     assert f"These are the first {report.MOST_SENTENCES} of" in text
     monkeypatch.setattr(report, "MOST_ROWS", 5)
     monkeypatch.setattr(report, "MOST_CELLS", 1)
