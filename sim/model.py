@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -794,7 +795,7 @@ def _tail_indices(scenario: Scenario, matched: Match) -> tuple[np.ndarray, np.nd
 
     alpha = the least of: index at 0 of detection_rate; kappa n_B for gamma loads; index at 0 of a denominator (pill_mass, dose); index at
     infinity of a factor (missed_size_ratio, load_median, precursor_yield, ...); 0 for untruncated lognormal loads with an unbounded
-    load_log_sd.
+    load_log_sd; what of these depends on each other, together (`_together`).
 
     Source: method.md section 6, Means.
     """
@@ -811,15 +812,18 @@ def _tail_indices(scenario: Scenario, matched: Match) -> tuple[np.ndarray, np.nd
         factors += [("gross", "pill_mass", "pill")] if stratum.tablets else []
         factors += [("potential", "precursor_yield", form)]
         # which quantities, index, what is wrong, where
-        causes = [("mass", *scale) for scale in scales.get(stratum.key, ())]
-        for pairs, index_of, end in (
-            (denominators, distributions.index_at_zero, "near 0"),
-            (factors, distributions.index_at_infinity, "large"),
+        causes: list[tuple[tuple[str, ...], float, str, str]] = [(("mass",), *scale) for scale in scales.get(stratum.key, ())]
+        ends: dict[str, tuple[str, float, float, str, str]] = {}  # draw -> which, index, +1 for its upper end, what, where
+        for pairs, index_of, upper, end in (
+            (denominators, distributions.index_at_zero, -1.0, "near 0"),
+            (factors, distributions.index_at_infinity, 1.0, "large"),
         ):
-            for which, name, lookup_form in pairs:
+            for of_what, name, lookup_form in pairs:
                 draw = stratum.parameter_draws.get((name, lookup_form))
                 if draw is not None:
-                    causes.append((which, index_of(draw.block.law), f"{name} can be very {end}", draw.block.id))
+                    ends[draw.id] = of_what, index_of(draw.block.law), upper, f"{name} can be very {end}", draw.block.id
+                    causes.append(((of_what,), index_of(draw.block.law), f"{name} can be very {end}", draw.block.id))
+        causes += _together(ends, matched)
         p = scenario.periods.index(stratum.key[1])
         for which, alpha, what, where in causes:
             if not alpha < math.inf:
@@ -827,7 +831,7 @@ def _tail_indices(scenario: Scenario, matched: Match) -> tuple[np.ndarray, np.nd
             found.setdefault(what, {})[where] = alpha
             number = 1 + list(found).index(what)
             for k, name in enumerate(names):
-                if not _concerns(which, name):
+                if not all(_concerns(each, name) for each in which):
                     continue
                 for g, (_, members) in enumerate(scenario.places):
                     if stratum.key[0] not in members:
@@ -838,6 +842,32 @@ def _tail_indices(scenario: Scenario, matched: Match) -> tuple[np.ndarray, np.nd
                             index[g, p, f, k] = alpha
                             reason[g, p, f, k] = number
     return index, reason, ("", *(f"{what} ({_indices(by_place)})" for what, by_place in found.items()))
+
+
+def _together(ends: Mapping[str, tuple[str, float, float, str, str]], matched: Match) -> list[tuple[tuple[str, ...], float, str, str]]:
+    """Return as causes what of the heavy ends of one stratum depends on each other: their product is heavier than any of them.
+
+    ends   draw -> which quantities, alpha, +1 for an upper end or -1 for a lower one, what is wrong, where
+
+    A score z stands for a log of z^2 / (2 alpha). Under a Gaussian copula z' R^-1 z / 2 is least where their sum is 1 at the inverse of
+    the greatest eigenvalue of R_ij / sqrt(alpha_i alpha_j), R >= 0 in the direction of the ends: alpha / (1 + r) for two alike. A t copula
+    has extremes that come together: 1 / sum(1 / alpha).
+    """
+    causes = []
+    for component in matched.components:
+        found = [i for i, draw in enumerate(component.parameter_draws) if draw.id in ends and ends[draw.id][1] < math.inf]
+        for size in range(2, len(found) + 1):
+            for some in itertools.combinations(found, size):
+                these = [ends[component.parameter_draws[i].id] for i in some]
+                alpha, sign = (np.array([each[k] for each in these]) for k in (1, 2))
+                r = component.matrix[np.ix_(some, some)] * np.outer(sign, sign)
+                with np.errstate(divide="ignore"):
+                    pairs = np.ones_like(r) if component.df else np.maximum(r, 0.0)
+                    heaviest = float(np.linalg.eigvalsh(pairs / np.sqrt(np.outer(alpha, alpha)))[-1]) if alpha.all() else math.inf
+                if 1.0 / heaviest < alpha.min() * (1.0 - 1e-9):
+                    what = " and ".join(each[3] for each in these) + " together"
+                    causes.append((tuple(each[0] for each in these), 1.0 / heaviest, what, ", ".join(each[4] for each in these)))
+    return causes
 
 
 def _indices(by_place: Mapping[str, float]) -> str:

@@ -558,6 +558,25 @@ def test_the_index_of_the_detection_rate_is_that_of_what_is_missed(law, alpha):
 
 
 @pytest.mark.parametrize(
+    ("value", "copula", "df", "index"),
+    [(-0.98, "gaussian", 0, 2.2 / 1.98), (-0.5, "gaussian", 0, 2.2 / 1.5), (0.5, "gaussian", 0, 2.2), (0.5, "t", 4, 1.1)],
+)
+def test_heavy_ends_that_come_together_make_a_heavier_tail(value, copula, df, index):
+    """A low rate of detection and a high ratio of sizes; for t, in either direction."""
+    heavy = [
+        block("detection_rate", {"kind": "beta", "alpha": 2.2, "beta": 20.0}),
+        block("missed_size_ratio", {"kind": "student_t", "df": 2.2, "loc": 1.0, "scale": 0.3, "lower": 0.0}),
+    ]
+    linked = correlation(("detection_rate", "missed_size_ratio"), value, copula=copula, **({"df": df} if df else {}))
+    one = scenario([row("east", 20, 1.0)], parameters(*heavy, load_law="equal"), load_law="equal", correlations=(linked,))
+    model = compile_model(one)
+    at = (0, 0, F["all"])
+    assert model.tail_index[(*at, Q["missed_gross_kg"])] == pytest.approx(index, rel=0.01)
+    assert model.tail_index[(*at, Q["n_missed"])] == pytest.approx(2.2, rel=0.01)
+    assert ("together" in model.reasons[model.reason[(*at, Q["missed_gross_kg"])]]) == (index < 2.2)
+
+
+@pytest.mark.parametrize(
     ("shape", "n_events", "index"), [(1.0, 11, 11.0), (0.3, 5, 1.5), ({"kind": "uniform", "low": 0.5, "high": 2.0}, 4, 2.0)]
 )
 def test_the_index_of_gamma_loads_is_shape_times_events(shape, n_events, index):

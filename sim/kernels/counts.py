@@ -75,17 +75,52 @@ def _gamma_table() -> np.ndarray:
     return _rounded(np.sqrt(shape) * np.where(shape > 1e4, by_cumulants, ratio))
 
 
+_EULER = 0.5772156649015329
+_TINY_FROM = 2.75  # normal score; below it Gamma(2^-12) is less than 1e-5
+
+
+@borrowing
+def _score_of_tail(z, log_factor):
+    """Return the normal score whose upper tail is e^log_factor >= 1 times that of z >= 2.75, at least 2.75, and log of the tail of z.
+
+    By Newton's rule on the log of the tail; phi(z) / tail = z + 1/(z + 2/(z + 3/(z + ...))).
+
+    Source: Abramowitz & Stegun 26.2.14.
+    """
+    log_tail = 0.0
+    goal = 0.0
+    at = z
+    for step in range(12):
+        hazard = at
+        for k in range(30, 0, -1):
+            hazard = at + k / hazard
+        here = -0.5 * at * at - 0.9189385332046727 - log(hazard)
+        if step == 0:
+            log_tail = here
+            goal = here + log_factor
+        move = (here - goal) / hazard
+        at = max(at + move, _TINY_FROM)
+        if abs(move) < 1e-11:
+            break
+    return at, log_tail
+
+
 @inlined
 def log_gamma_ratio(table, shape, z):
     """Return log(G / shape), G the quantile of Gamma(shape, 1) at normal score z.
 
-    shape > 0, any; table = gamma_table(). Within 2e-6 in probability for shapes 2^-12 .. 2^30. Below, a log G is taken as the same
-    function of u as at the least shape (exact as a -> 0, 2e-4 in probability at most); above, the log scales as 1 / sqrt(a).
+    shape > 0, any; table = gamma_table(). Within 2e-6 in probability for shapes 2^-12 .. 2^30. Below, P(G > x) is proportional
+    to the shape where G is not next to nothing, and a log G = log u + log Gamma(a + 1) where it is; above, the log scales as 1 / sqrt(a).
 
     Source: cubic interpolation of scipy.special.gammaincinv and gammainccinv.
     """
-    # Nodes lie at 2^e (1 + i/8): exponent and leading mantissa bits of the shape are the place, no logarithm. The four nodes of a
+    # Nodes lie at 2^e (1 + i/16): exponent and leading mantissa bits of the shape are the place, no logarithm. The four nodes of a
     # cubic never straddle an octave, where the spacing doubles.
+    at = z
+    tail = 0.0
+    if shape < _GAMMA_LOW and z > _TINY_FROM:
+        at, log_tail = _score_of_tail(z, log(_GAMMA_LOW) - log(shape))
+        tail = exp(log_tail)
     clamped = min(max(shape, _GAMMA_LOW), _GAMMA_HIGH * (1.0 - 2.0**-52))
     bits = np.float64(clamped).view(np.int64)
     octave = (bits >> 52) - (1023 + _GAMMA_EXPONENT)
@@ -93,7 +128,7 @@ def log_gamma_ratio(table, shape, z):
     i = min(max(int(x), 1), 14)
     a0, a1, a2, a3 = cubic_weights(x - i)
     row = 16 * octave + i - 1
-    y = (min(max(z, -Z_LIMIT), Z_LIMIT) + Z_LIMIT) * 8.0
+    y = (min(max(at, -Z_LIMIT), Z_LIMIT) + Z_LIMIT) * 8.0
     j = min(max(int(y), 1), table.shape[1] - 3)
     b0, b1, b2, b3 = cubic_weights(y - j)
     total = a0 * (b0 * table[row, j - 1] + b1 * table[row, j] + b2 * table[row, j + 1] + b3 * table[row, j + 2])
@@ -101,8 +136,13 @@ def log_gamma_ratio(table, shape, z):
     total += a2 * (b0 * table[row + 2, j - 1] + b1 * table[row + 2, j] + b2 * table[row + 2, j + 1] + b3 * table[row + 2, j + 2])
     total += a3 * (b0 * table[row + 3, j - 1] + b1 * table[row + 3, j] + b2 * table[row + 3, j + 1] + b3 * table[row + 3, j + 2])
     if shape < _GAMMA_LOW:
-        small = max(shape, 1e-12)
-        return (total / sqrt(_GAMMA_LOW) + _GAMMA_LOG_LOW) * (_GAMMA_LOW / small) - log(small)
+        small = max(shape, 1e-300)
+        log_g = total / sqrt(_GAMMA_LOW) + _GAMMA_LOG_LOW
+        if at > _TINY_FROM:
+            return log_g - log(small)
+        if tail > 0.0:
+            return -(tail + 0.5 * tail * tail) / small - _EULER - log(small)
+        return (log_g * _GAMMA_LOW + _EULER * (_GAMMA_LOW - small)) / small - log(small)
     return total / sqrt(shape)
 
 
@@ -155,7 +195,7 @@ def log_gamma_ratios_of_one_shape(table, shape, z, out):
 # --- Beta ------------------------------------------------------------------------------------------------------------------------
 
 _BETA_BY_CUMULANTS = 8.0  # from this lesser shape on
-_BETA_BY_GAMMA = 1.25  # from this greater shape on, where the lesser one is small; else by its power laws
+_BETA_BY_GAMMA = 1.41  # from this greater shape on, where the lesser one is small; else by its power laws (no share of whole loads has it)
 
 
 @inlined
@@ -186,11 +226,11 @@ def _beta_by_cumulants(a, b, z):
 
 @inlined
 def _beta_by_gamma(a, b, g):
-    """Return y = -log(1 - X) for X the quantile of Beta(a, b), a <= b, 5/4 <= b, where Gamma(a) has the quantile g.
+    """Return y = -log(1 - X) for X the quantile of Beta(a, b), a <= b, 1.41 <= b, where Gamma(a) has the quantile g.
 
     The density of y is exp(-N y) (2 sinh(y / 2))^(a - 1) with N = b + (a - 1) / 2, that of g / N times a series in y^2, of which the first
     two terms move the quantile by A = e (a - 1) s / 24 and P = A e q / s. As A / (1 - P / A) they hold into the tails. Within 4e-4 in
-    probability, the most at b = 5/4; 4e-5 from b = 2 on.
+    probability, the most at b = 1.41, where mean and sd are .2 % too great; 4e-5 from b = 2 on.
 
     Source: Wise 1950, Biometrika 37:208, for A; P by the same means, docs/notes/016-betas.md.
     """
@@ -213,7 +253,7 @@ def _beta_of_tail(y, upper):
 
 @inlined
 def _beta_by_powers(mean, concentration, t):
-    """Return the quantile of Beta(mean c, (1 - mean) c), both shapes below 5/4, at folded uniform t.
+    """Return the quantile of Beta(mean c, (1 - mean) c), both shapes below 1.41, at folded uniform t.
 
     P(X < x) = (1 - mean) x^a (1 + a (1 - b) x / (a + 1) + ...) / R,  R = Gamma(1 + a) Gamma(1 + b) / Gamma(1 + a + b)
 
@@ -249,7 +289,7 @@ def beta(table, mean, concentration, t, z):
     mean            in [0, 1]; 0 and 1 return themselves
     concentration   >= 0; at 0 the limit, 1 with probability `mean` and else 0
 
-    By cumulants where both shapes reach 8, by one gamma quantile where one of them reaches 5/4, by the powers of a U-shaped law else:
+    By cumulants where both shapes reach 8, by one gamma quantile where one of them reaches 1.41, by the powers of a U-shaped law else:
     within 6e-4 in probability.
     """
     if mean <= 0.0:

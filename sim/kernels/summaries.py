@@ -35,7 +35,9 @@ _MAGNITUDE = np.int64(0x7FFFFFFFFFFFFFFF)
 _INFINITE = np.int64(0x7FF0000000000000)
 _LAST_CELL = (0x7FF << 7) - 1
 _MAX_OCTAVES = 1024
-_MAX_OCTAVES_FROM_ZERO = 64
+_OCTAVES_FROM_ZERO = 64
+_OCTAVES_FROM_MEDIAN = 40
+_MOST_BINS = 500 * BINS_PER_OCTAVE  # with `origin_zero`: a place has 16 bits where it waits to be counted
 _LEAST = np.int64(-0x8000000000000000)
 ACCUMULATORS = 64
 _FIRST_BIN = 2  # in a segment, after NaN and -inf
@@ -87,7 +89,7 @@ class State(NamedTuple):
 class Waiting(NamedTuple):
     """Lanes whose places are known and that wait to be counted, one summary after another. w = lanes, a = summaries that keep atoms.
 
-    place  (w, S, d)  uint16, place in the segment: enough for the 64 octaves of `origin_zero`
+    place  (w, S, d)  uint16, place in the segment: enough for the 500 octaves of `origin_zero`
     row    (S,)       int64, row of `draws` of the summaries that keep atoms, -1 for the others
     draws  (w, a, d)  float64
     """
@@ -105,8 +107,9 @@ def plan_layout(pilot: np.ndarray, origin_zero: bool = False) -> Layout:
     *Signed*: if the origin is not 0 or any draw is negative; an unsigned summary counts what is below its origin in the origin's bin,
     which is less than one draw in the pilot's number.
     *Window*: from an octave below the .001 quantile of |v'|, in a signed summary not above 2^-14 of the median of |v'|, to four octaves
-    above the greatest; at most 1,024 octaves, 64 with `origin_zero`: a mass below 5e-20 of the greatest is next to nothing, and what a
-    U-shaped share leaves of a load would take four times the bins. What falls outside is counted in the edge bin, whose outer edge is
+    above the greatest; at most 1,024 octaves. With `origin_zero` 64, because what a U-shaped share leaves of a load would take four
+    times the bins; or to below the .016 quantile, but not 40 octaves below the median, where heavy tails put these farther from the
+    greatest (20 powers of ten between printed quantiles), 500 at most. What falls outside is counted in the edge bin, whose outer edge is
     the origin or the extreme.
     *Mode*: WHOLE if the pilot holds at least two numbers, all of them whole and below 2^53; ATOMS if any number but the origin came twice.
     """
@@ -135,7 +138,7 @@ def plan_layout(pilot: np.ndarray, origin_zero: bool = False) -> Layout:
 
 def _plan_some(pilot: np.ndarray, origin_zero: bool) -> tuple[tuple[np.ndarray, ...], list[tuple[np.ndarray, np.ndarray]]]:
     """Return (origin, centre, lowest, bins, signed, mode), each (S,), and (numbers, times) of each summary that is not CONTINUOUS."""
-    n_summaries, most = len(pilot), BINS_PER_OCTAVE * (_MAX_OCTAVES_FROM_ZERO if origin_zero else _MAX_OCTAVES)
+    n_summaries = len(pilot)
     ordered = np.where(np.isfinite(pilot), pilot, np.inf)
     ordered += 0.0  # -0.0 becomes 0.0
     ordered.sort(axis=1)
@@ -177,7 +180,11 @@ def _plan_some(pilot: np.ndarray, origin_zero: bool) -> tuple[tuple[np.ndarray, 
     inner = size(n_sizes // 1000) / 2
     inner = np.where(signed, np.minimum(inner, size(n_sizes // 2) * 2.0**-14), inner)
     top = np.minimum(_cells(size(n_sizes - 1)) + 5 * BINS_PER_OCTAVE, _LAST_CELL + 1) // BINS_PER_OCTAVE * BINS_PER_OCTAVE
-    bottom = np.maximum(_cells(inner) // BINS_PER_OCTAVE * BINS_PER_OCTAVE, top - most)
+    least_cell = top - _MAX_OCTAVES * BINS_PER_OCTAVE
+    if origin_zero:
+        matter = np.maximum(_cells(size(n_sizes // 64) / 2), _cells(size(n_sizes // 2)) - _OCTAVES_FROM_MEDIAN * BINS_PER_OCTAVE)
+        least_cell = np.maximum(np.minimum(top - _OCTAVES_FROM_ZERO * BINS_PER_OCTAVE, matter), top - _MOST_BINS)
+    bottom = np.maximum(_cells(inner), least_cell) // BINS_PER_OCTAVE * BINS_PER_OCTAVE
     alone = n_sizes == 0
     lowest = np.where(alone, _cells(size(n_sizes)) // BINS_PER_OCTAVE * BINS_PER_OCTAVE, bottom)
     bins = np.where(alone, BINS_PER_OCTAVE, top - bottom)

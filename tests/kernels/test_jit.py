@@ -7,7 +7,7 @@ from pathlib import Path
 
 import sim.kernels
 
-RETURN_NUMBERS = {"_extremes", "_places_within", "_sort_betas", "lane_sums", "weighted_lane_sums"}
+RETURN_NUMBERS = {"_extremes", "_places_within", "_score_of_tail", "_sort_betas", "lane_sums", "weighted_lane_sums"}
 
 
 def borrowing_kernels() -> dict[str, ast.FunctionDef]:

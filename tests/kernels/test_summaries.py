@@ -293,6 +293,18 @@ def test_the_short_way_of_a_lane_within_the_extremes_is_the_long_way(odd, origin
     np.testing.assert_array_equal(state.extremes[0], [finite.min(), finite.max()])
 
 
+@pytest.mark.parametrize("decades", [2.0, 6.0, 12.0, 16.0])
+def test_heavy_tails_keep_their_quantiles(decades):
+    """A flow whose quarter and whose greatest draw lie 20 and more powers of ten apart, as with gamma loads of shape .01."""
+    exponent = 3.0 + decades * np.abs(np.random.default_rng(3).normal(size=N))
+    draws = 10.0 ** np.minimum(exponent, 300.0)
+    layout, state = summarise(draws, origin_zero=True)
+    found, _ = summaries.quantiles(layout, state, P, 0)
+    inner = (P >= 0.025) & (P <= 0.975)
+    np.testing.assert_allclose(found[inner], np.quantile(draws, P[inner], method="inverted_cdf"), rtol=2.0**-7)
+    assert layout.bins[0] <= 2**16 - 4
+
+
 def test_lanes_that_wait_are_counted_as_if_at_once():
     rng = np.random.default_rng(6)
     draws = np.stack([rng.lognormal(0.0, 4.0, 3 * LANE), rng.poisson(3.0, 3 * LANE), np.zeros(3 * LANE), rng.normal(size=3 * LANE)])
