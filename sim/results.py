@@ -370,6 +370,12 @@ def tree_of(scenario: Scenario, outcomes: Sequence[Outcome], created_at: datetim
         "diagnostics": _diagnostics(runs, [quantity for quantity, share in worst.items() if share > 0.0], table, labels),
         **conditioned_groups(scenario, runs, exact, {**labels, **_about_questions(table)}, table.stack, table.sweeps),
     }
+    for group, name in (("claims", "text"), ("contrasts", "days_ratio")):  # what no condition changes, beside what it does
+        if f"conditioned/{group}" in groups:
+            groups[f"conditioned/{group}"][name] = groups[group][name]
+    for group in ("quantiles", "mcse", "moments"):
+        if f"conditioned/{group}" in groups:
+            groups[f"conditioned/{group}"].attrs.update(labelled)
     if "draws" in groups:
         groups["draws"] = groups["draws"].assign(log_weights(runs, table.stack, table.sweeps))
     attributes = {

@@ -78,6 +78,8 @@ def test_results_are_those_of_importance_sampling_from_the_kept_draws(whole: Any
     found = np.asarray(whole["conditioned/contrasts"]["ratio"][0])
     np.testing.assert_allclose(found[2:-2], weighted_quantiles(ratio, weights, p)[2:-2], rtol=3e-3)
     claims = whole["conditioned/claims"].to_dataset()
+    assert claims["text"].values.tolist() == [CLAIM["text"]]
+    assert float(whole["conditioned/contrasts"]["undefined_share"][0]) == 0.0
     assert float(claims["probability"][0]) == pytest.approx(np.average(ratio < 0.05, weights=weights), rel=1e-9)
     assert claims["lower_bound"] < claims["probability"] < claims["upper_bound"]
     assert float(whole["conditioned"]["ess"]) == pytest.approx(weights.sum() ** 2 / (weights**2).sum(), rel=1e-9)
