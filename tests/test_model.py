@@ -672,6 +672,15 @@ def test_a_mean_that_exists_is_right():
     verdicts.assert_agrees(run.mean["n_missed"][place], 40.5, run.mean_mcse["n_missed"][place], run.replicates, what="E K")
 
 
+def test_the_error_of_a_whole_quantile_is_half_at_least_where_replicates_disagree():
+    one = scenario([row("east", 3, 1.0)], parameters(block("detection_rate", BETA), load_law="equal"), load_law="equal", sampler="sobol")
+    run = simulation.simulate(compile_model(dataclasses.replace(one, draws=4096)))
+    error = run.mcse["n_missed"][0, 0, F["all"]]
+    assert (np.unique(run.quantiles["n_missed"][0, 0, F["all"]]) % 1.0 == 0.0).all()
+    assert (error > 0.0).any()
+    assert (error[error > 0.0] >= 0.5).all()
+
+
 # which score comes first
 
 
