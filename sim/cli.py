@@ -427,7 +427,9 @@ def list_(folder: Path) -> None:
 
 @main.command(name="import-cbp")
 @click.argument("files", metavar="CSV...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--output", "-o", required=True, metavar="FILE", type=click.Path(path_type=Path), help="Evidence table to write.")
+@click.option(
+    "--output", "-o", required=True, metavar="FILE", type=click.Path(path_type=Path), help="Evidence table to write, a .csv file."
+)
 @click.option("--drug", default="Fentanyl", show_default=True, help="Drug to import, by CBP's name.")
 @click.option("--cells", is_flag=True, help="Keep each cell of a single event as a row, for sim fit-loads.")
 def import_cbp(files: tuple[Path, ...], output: Path, drug: str, cells: bool) -> None:
@@ -437,7 +439,7 @@ def import_cbp(files: tuple[Path, ...], output: Path, drug: str, cells: bool) ->
     """
     from . import cbp, evidence
 
-    _check_output(output, files)
+    _check_output(output, files, (".csv",))
     table = cbp.import_cbp(files, drug=drug, cells=cells)
     evidence.write_evidence(table, output)
     for report in table.attrs["reports"]:
@@ -465,7 +467,7 @@ def _parse_over(context: click.Context, parameter: click.Parameter, given: tuple
 @click.argument("scenario", type=click.Path(path_type=Path))
 @click.argument("claim")
 @click.option("--over", multiple=True, metavar="PATH[=LIST]", callback=_parse_over, help="Input to vary, as parameter.ID; given twice.")
-@click.option("--output", "-o", required=True, metavar="FILE", type=click.Path(path_type=Path), help="NetCDF file to write.")
+@click.option("--output", "-o", required=True, metavar="FILE", type=click.Path(path_type=Path), help="NetCDF file to write, as map.nc.")
 @_SET
 @click.option("--points", type=click.IntRange(2, 200), default=9, show_default=True, metavar="N", help="Values of an input without a list.")
 @click.option("--draws", callback=_whole_number(1, MAX_DRAWS), metavar="N", help="Draws of each case, at most 65,536 if omitted.")
@@ -491,7 +493,7 @@ def tipping(
     from . import files
 
     values = {path: numbers for path, numbers in over.items() if numbers is not None}
-    _check_output(output, [scenario])
+    _check_output(output, [scenario, *_read_by(scenario, overrides)], (".nc",))
     [checked] = _load_all((scenario,), overrides).values()
     batch = _Batch(quiet=False, planned=[0], counted="cases")
     with batch.progress(claim) as progress, _telling_of_compiling(False):
@@ -594,8 +596,14 @@ def _parse_truncation(context: click.Context, parameter: click.Parameter, text: 
 @click.option("--rounding", callback=_parse_mass, metavar="MASS", help="Half-width of amounts that state none; else by digits.")
 @click.option("--no-pool", is_flag=True, help="Each corridor by itself.")
 @click.option("--median", is_flag=True, help="Give load_median too.")
-@click.option("--output", "-o", metavar="FILE", type=click.Path(path_type=Path), help="Write the blocks here, not to standard output.")
-@click.option("--plot", "picture", metavar="FILE", type=click.Path(path_type=Path), help="Draw the check of the size law.")
+@click.option(
+    "--output",
+    "-o",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="New TOML file for the blocks, to paste from; else standard output.",
+)
+@click.option("--plot", "picture", metavar="FILE", type=click.Path(path_type=Path), help="PNG, SVG or PDF: the check of the size law.")
 def fit_loads(
     evidence: tuple[Path, ...],
     groups: dict[str, list[str]],
@@ -614,7 +622,9 @@ def fit_loads(
     from . import files, load_sizes, pictures
 
     if output is not None:
-        _check_output(output, evidence)
+        _check_output(output, evidence, (".toml",))
+        if os.path.lexists(output):  # above all the scenario that the blocks are meant for
+            raise click.BadParameter(f"{output} is there already, and blocks are not added to it; name a new file.", param_hint="--output")
     if picture is not None:
         _check_output(picture, evidence, pictures.SUFFIXES, option="--plot")
     data = load_sizes.fit_load_sizes(
@@ -674,17 +684,31 @@ def _load_all(paths: Sequence[Path], overrides: Mapping[str, Any]) -> dict[Path,
     return scenarios
 
 
-def _is_source_of(path: Path, others: Sequence[Path]) -> bool:
-    """Return whether another file of the command names this one as its sources."""
+def _evidence_of(scenario: Path) -> dict[str, Any]:
+    """Return the table [evidence] of a scenario as it is written; empty where it cannot be read, which is told elsewhere."""
     from .toml_file import read_toml  # with guards: these files may be hostile
 
-    for other in others:
-        with contextlib.suppress(SimError, OSError, ValueError, KeyError, TypeError):
-            if other != path:
-                named = read_toml(other, "a scenario").document["evidence"]["sources"]
-                if (other.parent / named).resolve() == path.resolve():
-                    return True
-    return False
+    with contextlib.suppress(SimError, OSError, ValueError, KeyError, TypeError):
+        return dict(read_toml(scenario, "a scenario").document["evidence"])
+    return {}
+
+
+def _is_source_of(path: Path, others: Sequence[Path]) -> bool:
+    """Return whether another file of the command names this one as its sources."""
+    sources = [file for other in others if other != path for file in _named(other, [_evidence_of(other).get("sources")])]
+    return os.path.exists(path) and any(path.samefile(file) for file in sources)
+
+
+def _read_by(scenario: Path, overrides: Mapping[str, Any]) -> list[Path]:
+    """Return the evidence tables and the sources file that a scenario names."""
+    evidence = _evidence_of(scenario) | {path.removeprefix("evidence."): given for path, given in overrides.items()}
+    tables = evidence.get("tables")
+    return _named(scenario, [evidence.get("sources"), *(tables if isinstance(tables, list) else [])])
+
+
+def _named(scenario: Path, names: Sequence[object]) -> list[Path]:
+    """Return the files that bear these names beside a scenario; other names are passed over."""
+    return [scenario.parent / name for name in names if isinstance(name, str) and os.path.isfile(scenario.parent / name)]
 
 
 def _check_folder(folder: Path) -> None:

@@ -24,9 +24,6 @@ def check_target(path: Path, sources: Iterable[Path] = (), suffixes: Sequence[st
 
     suffixes   endings that its name may have; any, where none is given
     """
-    if suffixes and path.suffix.lower() not in suffixes:
-        came = f"the name ends in {path.suffix!r}" if path.suffix else "the name has no ending"
-        raise TargetError([Problem(file=str(path), came=came, allowed=f"it must end in {', '.join(suffixes)}")])
     read = list(sources)
     if path.exists() and any(source.exists() and path.samefile(source) for source in read):
         came = "it is the file to read" if len(read) == 1 else "it is one of the files to read"
@@ -37,6 +34,9 @@ def check_target(path: Path, sources: Iterable[Path] = (), suffixes: Sequence[st
     if path.is_dir() or not path.absolute().parent.is_dir():
         came = "this is a folder" if path.is_dir() else "its folder does not exist"
         raise TargetError([Problem(file=str(path), came=came, advice="Name another file")])
+    if suffixes and path.suffix.lower() not in suffixes:
+        came = f"the name ends in {path.suffix!r}" if path.suffix else "the name has no ending"
+        raise TargetError([Problem(file=str(path), came=came, allowed=f"it must end in {', '.join(suffixes)}")])
 
 
 def write(path: str | os.PathLike[str], content: bytes | memoryview, error: type[SimError] = ResultError) -> None:

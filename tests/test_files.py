@@ -57,6 +57,7 @@ def test_targets_that_would_do_harm_are_refused(tmp_path: Path) -> None:
         (folder / "deeper" / "x.png", [], (), "inside the folder of a result"),
         (tmp_path / "x.jpg", [], (".png",), "the name ends in '.jpg'; it must end in .png"),
         (tmp_path / "x", [], (".png",), "the name has no ending"),
+        (read, [read], (".png",), "it is the file to read"),  # says more than the ending
         (tmp_path, [], (), "this is a folder"),
         (tmp_path / "none" / "x", [], (), "its folder does not exist"),
     ):

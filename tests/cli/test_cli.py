@@ -696,6 +696,33 @@ def test_import_cbp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     refused = sim("import-cbp", source, "-o", source)
     assert refused.exit_code == 2
     assert "it is the file to read" in refused.stderr
+    for name in ("scenario.toml", "map.nc", "evidence"):
+        refused = sim("import-cbp", source, "-o", tmp_path / name)
+        assert (refused.exit_code, "must end in .csv" in refused.stderr) == (2, True)
+        assert not (tmp_path / name).exists()
+
+
+def test_a_map_replaces_nothing_that_its_scenario_reads(scenario: Path) -> None:
+    """Neither by its ending nor, where a table has that ending, by what it is."""
+    folder = scenario.parent
+    table = next(folder.rglob("*.csv"))
+    name = table.relative_to(folder).as_posix()
+    table.rename(folder / "table.nc")
+    scenario.write_text(scenario.read_text(encoding="utf-8").replace(name, "table.nc"), encoding="utf-8")
+    (folder / "other.toml").write_text("mine")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    over = ("--over", "parameter.a", "--over", "parameter.b")
+    for target, said in (
+        ("table.nc", "it is one of the files to read"),
+        ("sources.toml", "it is one of the files to read"),
+        ("scenario.toml", "it is one of the files to read"),
+        ("other.toml", "it must end in .nc"),
+        ("map.csv", "it must end in .nc"),
+    ):
+        refused = sim("tipping", scenario, "claim", *over, "-o", folder / target)
+        assert (refused.exit_code, refused.stdout) == (2, "")
+        assert said in " ".join(refused.stderr.split())
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
 def test_import_cbp_of_a_wrong_file(tmp_path: Path) -> None:

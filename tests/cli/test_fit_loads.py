@@ -114,6 +114,19 @@ def test_a_table_of_sums_is_refused(cells: Path) -> None:
     assert fit_loads(cells, "-o", cells).exit_code == 2
 
 
+def test_blocks_replace_no_file_and_are_no_picture(cells: Path, tmp_path: Path) -> None:
+    scenario = tmp_path / "scenario.toml"
+    scenario.write_text("mine")
+    refused = fit_loads(cells, "-o", scenario)
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "is there already, and blocks are not added to it; name a new file" in refused.stderr
+    assert scenario.read_text() == "mine"
+    for option, name, allowed in (("-o", "x.png", ".toml"), ("-o", "x.csv", ".toml"), ("--plot", "x.toml", ".png, .svg, .pdf")):
+        refused = fit_loads(cells, option, tmp_path / name)
+        assert (refused.exit_code, f"must end in {allowed}" in refused.stderr) == (2, True)
+        assert not (tmp_path / name).exists()
+
+
 def test_the_picture(cells: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="the extra plot")
     target = tmp_path / "sizes.png"
