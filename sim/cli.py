@@ -99,10 +99,10 @@ class _Commands(click.Group):
 
 
 def _tell(text: str, *, err: bool = True) -> bool:
-    """Print a line that may go unheard, and return whether it was heard: where the reader of a pipe has gone, the work goes on."""
+    """Print a line that may go unheard, and return whether it was heard: where a reader has gone or a disk is full, the work goes on."""
     try:
         click.echo(text, err=err)
-    except BrokenPipeError:
+    except OSError:
         _discard(sys.stderr if err else sys.stdout)
         return False
     return True
@@ -219,6 +219,10 @@ def run(
         for scenario in checked:
             try:
                 final, tree, note = _run_one(scenario, folder, batch, threads, options)
+                if unheard or not _tell(str(final), err=False):  # once it failed, nothing on standard output is heard
+                    unheard += 1
+                if not quiet:
+                    _tell(f"{printed.summary(tree, prob=0.9, terminal=printed.is_terminal(sys.stderr))}\n\n{note or printed.pace(tree)}")
             except (SimError, OSError, MemoryError) as error:
                 failed.append(scenario.name)
                 _tell(f"{scenario.name} failed: {'there is not enough memory' if isinstance(error, MemoryError) else error}")
@@ -226,14 +230,11 @@ def run(
                 failed.append(scenario.name)
                 bug = bug or error
                 _tell(f"{scenario.name} failed: {type(error).__name__}: {error}")
-            else:
-                if not quiet:
-                    _tell(f"{printed.summary(tree, prob=0.9, terminal=printed.is_terminal(sys.stderr))}\n\n{note or printed.pace(tree)}")
-                unheard += not _tell(str(final), err=False)
             batch.next()
     if unheard:
         _tell(
-            f"Standard output was closed before the path of {unheard} of {len(checked)} results was printed; sim list {folder} shows them."
+            f"Standard output was closed or full before the path of {unheard} of {len(checked)} results was printed; "
+            f"sim list {folder} shows them."
         )
     if failed and len(checked) > 1:
         _tell(f"{len(failed)} of {len(checked)} scenarios failed: {', '.join(failed)}")
@@ -674,12 +675,12 @@ def _load_all(paths: Sequence[Path], overrides: Mapping[str, Any]) -> dict[Path,
             scenarios[path] = load_scenario(path, overrides=overrides)
         except (ScenarioError, EvidenceError) as error:
             if _is_source_of(path, paths):
-                click.echo(f"{path} holds the sources of other scenarios here; passed over.", err=True)
+                _tell(f"{path} holds the sources of other scenarios here; passed over.")
                 continue
             problems += len(error.problems)
-            click.echo(str(error), err=True)
+            _tell(str(error))
     if problems:
-        click.echo(f"{problems} {'problem' if problems == 1 else 'problems'}; nothing was run.", err=True)
+        _tell(f"{problems} {'problem' if problems == 1 else 'problems'}; nothing was run.")
         click.get_current_context().exit(WRONG_INPUT)
     return scenarios
 
@@ -804,7 +805,7 @@ def _some(labels: Sequence[object]) -> str:
 
 def _print_warnings(scenario: Scenario) -> None:
     for warning in printed.together(scenario.warnings):
-        click.echo(f"Note: {warning}", err=True)
+        _tell(f"Note: {warning}")
 
 
 # ------------------------------------------------------------------------------------------------------------------ progress

@@ -763,10 +763,46 @@ def test_a_closed_pipe_is_quiet(made: Path) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
 def test_a_full_disk_behind_standard_output_is_an_error_without_a_traceback(made: Path, scenario: Path, tmp_path: Path) -> None:
-    for arguments in (("schema",), ("show", made), ("run", scenario, "--results", tmp_path / "results", "-q")):
+    for arguments in (("schema",), ("show", made)):
         with open("/dev/full", "w") as full, spawn(*arguments, stdout=full) as process:
             _, err = process.communicate(timeout=120)
         assert (process.returncode, err) == (1, "What was to be printed cannot be written: No space left on device.\n")
+    again = ("run", scenario, "--results", tmp_path / "results", "-q")
+    with open("/dev/full", "w") as full, spawn(*again, stdout=full) as process:
+        _, err = process.communicate(timeout=120)
+    assert (process.returncode, err.count("\n")) == (1, 1)
+    assert err.startswith("Standard output was closed or full before the path of 1 of 1 results was printed; sim list")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_log_on_a_full_disk_stops_no_batch_and_hides_no_path(made: Path, scenario: Path, tmp_path: Path) -> None:
+    other = scenario.with_name("other.toml")
+    other.write_text(scenario.read_text(encoding="utf-8").replace("two-borders", "other-borders"), encoding="utf-8")
+    code = """
+from cli.test_cli import synthetic
+from sim import cli, results
+results.run = lambda scenario, **_: synthetic(scenario)
+cli.main(prog_name="sim")
+"""
+    with open("/dev/full", "w") as full:
+        for options in ((), ("--quiet",)):
+            command = ("run", scenario, other, "--results", tmp_path / "results", *options)
+            with spawn(*command, code=code, stderr=full) as process:
+                out, _ = process.communicate(timeout=120)
+            assert process.returncode == 0
+            assert [Path(line).parent.name for line in out.splitlines()] == ["two-borders", "other-borders"]
+
+
+def test_a_summary_that_fails_hides_no_path_and_stops_no_batch(
+    scenario: Path, tmp_path: Path, engine: list[Scenario], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def summary(*_: object, **__: object) -> str:
+        raise SimError("no digits")
+
+    monkeypatch.setattr(printed, "summary", summary)
+    outcome = sim("run", scenario, "--results", tmp_path / "results")
+    assert (outcome.exit_code, len(outcome.stdout.splitlines())) == (1, 1)
+    assert "failed: no digits" in outcome.stderr
 
 
 def test_a_reader_that_goes_away_stops_no_run_and_hides_no_failure(scenario: Path, tmp_path: Path) -> None:
@@ -823,7 +859,7 @@ cli.main(prog_name="sim")
         process.wait(timeout=120)
         process.stdin = process.stdout = None
     assert process.returncode == 1
-    assert err.startswith("Standard output was closed before the path of 1 of 1 results was printed")
+    assert err.startswith("Standard output was closed or full before the path of 1 of 1 results was printed")
     assert err.count("\n") == 1
     assert len(list((tmp_path / "results").iterdir())) == 1
 
