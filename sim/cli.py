@@ -202,10 +202,10 @@ def run(
         raise click.UsageError(f"{twice[0]} and --set set the same entry; keep one of them.")
     if scheduler is not None and engine != "dask":
         raise click.UsageError("--scheduler is the address of a Dask scheduler; add --engine dask.")
-    checked = list(_load_all(scenarios, overrides | {path: number for path, number in asked.items() if number is not None}).values())
+    checked = _load_all(scenarios, overrides | {path: number for path, number in asked.items() if number is not None})
     _check_folder(folder)
     if dry_run:
-        for scenario in checked:
+        for _, scenario in checked:
             _dry_run(scenario, folder, threads, quiet)
         return
 
@@ -214,9 +214,9 @@ def run(
     failed: list[str] = []
     unheard = 0
     bug: Exception | None = None
-    batch = _Batch(quiet=quiet, planned=[results.planned_draws(scenario) for scenario in checked])
+    batch = _Batch(quiet=quiet, planned=[results.planned_draws(scenario) for _, scenario in checked])
     with _executor(engine, scheduler, threads) as options:
-        for scenario in checked:
+        for path, scenario in checked:
             try:
                 final, tree, note = _run_one(scenario, folder, batch, threads, options)
                 if unheard or not _tell(str(final), err=False):  # once it failed, nothing on standard output is heard
@@ -224,12 +224,12 @@ def run(
                 if not quiet:
                     _tell(f"{printed.summary(tree, prob=0.9, terminal=printed.is_terminal(sys.stderr))}\n\n{note or printed.pace(tree)}")
             except (SimError, OSError, MemoryError) as error:
-                failed.append(scenario.name)
-                _tell(f"{scenario.name} failed: {'there is not enough memory' if isinstance(error, MemoryError) else error}")
+                failed.append(str(path))  # copies of a scenario share its name
+                _tell(f"{path} failed: {'there is not enough memory' if isinstance(error, MemoryError) else error}")
             except Exception as error:  # ours to mend; in a batch the others come first
-                failed.append(scenario.name)
+                failed.append(str(path))
                 bug = bug or error
-                _tell(f"{scenario.name} failed: {type(error).__name__}: {error}")
+                _tell(f"{path} failed: {type(error).__name__}: {error}")
             batch.next()
     if unheard:
         _tell(
@@ -297,7 +297,7 @@ def validate(scenarios: tuple[Path, ...]) -> None:
 
     Reads each scenario with its evidence and sources and reports every mistake at once, with its place and a way out.
     """
-    for path, scenario in _load_all(scenarios, {}).items():
+    for path, scenario in _load_all(scenarios, {}):
         _print_warnings(scenario)
         strata = len({(row.corridor, row.period, row.form) for row in scenario.rows})
         text = f"{path}: valid; {strata} strata, {len(scenario.parameters)} parameter blocks, {scenario.draws:,} draws asked"
@@ -495,7 +495,7 @@ def tipping(
 
     values = {path: numbers for path, numbers in over.items() if numbers is not None}
     _check_output(output, [scenario, *_read_by(scenario, overrides)], (".nc",))
-    [checked] = _load_all((scenario,), overrides).values()
+    [(_, checked)] = _load_all((scenario,), overrides)
     batch = _Batch(quiet=False, planned=[0], counted="cases")
     with batch.progress(claim) as progress, _telling_of_compiling(False):
         found = sim.tipping(checked, claim, list(over), values=values, points=points, draws=draws, threads=threads, progress=progress)
@@ -661,8 +661,8 @@ def schema() -> None:
 # ------------------------------------------------------------------------------------------------------------------ before a run
 
 
-def _load_all(paths: Sequence[Path], overrides: Mapping[str, Any]) -> dict[Path, Scenario]:
-    """Read every scenario; where any is wrong, print the mistakes of all and end with status 2.
+def _load_all(paths: Sequence[Path], overrides: Mapping[str, Any]) -> list[tuple[Path, Scenario]]:
+    """Read every scenario once, and return it as often as it is given; where any is wrong, print all mistakes and end with status 2.
 
     A sources file that stands between scenarios, as `scenarios/*.toml` gives it, is passed over.
     """
@@ -670,7 +670,7 @@ def _load_all(paths: Sequence[Path], overrides: Mapping[str, Any]) -> dict[Path,
 
     scenarios: dict[Path, Scenario] = {}
     problems = 0
-    for path in paths:
+    for path in dict.fromkeys(paths):
         try:
             scenarios[path] = load_scenario(path, overrides=overrides)
         except (ScenarioError, EvidenceError) as error:
@@ -682,7 +682,7 @@ def _load_all(paths: Sequence[Path], overrides: Mapping[str, Any]) -> dict[Path,
     if problems:
         _tell(f"{problems} {'problem' if problems == 1 else 'problems'}; nothing was run.")
         click.get_current_context().exit(WRONG_INPUT)
-    return scenarios
+    return [(path, scenarios[path]) for path in paths if path in scenarios]
 
 
 def _evidence_of(scenario: Path) -> dict[str, Any]:

@@ -277,7 +277,7 @@ def test_one_failed_run_does_not_stop_the_others(scenario: Path, tmp_path: Path,
     monkeypatch.setattr(results, "run", run)
     outcome = sim("run", scenario, other, "--results", tmp_path / "results")
     assert outcome.exit_code == 1
-    assert "two-borders failed: flow_pure_kg of east is not a number" in outcome.stderr
+    assert f"{scenario} failed: flow_pure_kg of east is not a number" in outcome.stderr
     assert "other-borders" in outcome.stdout
     assert len(outcome.stdout.splitlines()) == 1
 
@@ -488,12 +488,37 @@ def test_a_batch_goes_on_reports_at_the_end_and_does_nothing_twice(scenario: Pat
     assert isinstance(first.exception, ZeroDivisionError)  # ours to mend, and seen; after the others
     assert ran == list(names)
     assert [Path(line).parent.name for line in first.stdout.splitlines()] == ["first-borders", "last-borders"]
-    assert "3 of 5 scenarios failed: broken-borders, full-borders, odd-borders" in first.stderr.splitlines()
-    assert "full-borders failed: there is not enough memory" in first.stderr
+    broken = ", ".join(str(scenario.with_name(f"{name}-borders.toml")) for name in ("broken", "full", "odd"))
+    assert f"3 of 5 scenarios failed: {broken}" in first.stderr.splitlines()
+    assert "full-borders.toml failed: there is not enough memory" in first.stderr
     faults.clear()
     second = sim(*command)
     assert (second.exit_code, ran[5:]) == (0, ["broken-borders", "full-borders", "odd-borders"])
     assert len(second.stdout.splitlines()) == 5
+
+
+def test_copies_that_share_a_name_fail_by_their_files(scenario: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy = scenario.with_name("copy.toml")
+    copy.write_text(scenario.read_text(encoding="utf-8").replace("seed = 43", "seed = 44"), encoding="utf-8")
+
+    def run(scenario: Scenario, **_: object) -> xr.DataTree:
+        raise SimError("not a number")
+
+    monkeypatch.setattr(results, "run", run)
+    said = sim("run", scenario, copy, "--results", tmp_path / "results").stderr.splitlines()
+    assert said[-3:] == [
+        f"{scenario} failed: not a number.",
+        f"{copy} failed: not a number.",
+        f"2 of 2 scenarios failed: {scenario}, {copy}",
+    ]
+
+
+def test_a_scenario_that_is_given_twice_has_two_lines(scenario: Path, tmp_path: Path, engine: list[Scenario]) -> None:
+    for command in (("run", scenario, scenario, "-q"), ("run", scenario, scenario, "-q", "--dry-run")):
+        first, second = sim(*command, "--results", tmp_path / "results").stdout.splitlines()
+        assert first == second
+    assert len(engine) == 1
+    assert len(sim("validate", scenario, scenario).stdout.splitlines()) == 2
 
 
 def test_tolerance_and_engine_are_checked(scenario: Path, tmp_path: Path, engine: list[Scenario]) -> None:
