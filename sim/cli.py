@@ -311,14 +311,13 @@ def validate(scenarios: tuple[Path, ...]) -> None:
 def show(result: Path, quantity: str | None, prob: float) -> None:
     """Show a result as a table.
 
-    RESULT is a result folder, as sim run and sim list print it. Each cell is a median with its credible interval, to the digits
-    that the Monte Carlo error allows.
+    RESULT is a result folder, or a run_id in ./results, its first 4 digits or more, or a name with one result there.
+    Each cell is a median with its credible interval, to the digits that the Monte Carlo error allows.
     """
     from .results import credible_interval
-    from .saved import open_result
     from .units import closest
 
-    tree = open_result(result)
+    tree = _opened(result)
     known = [str(name) for name in tree["quantiles"].data_vars]
     if quantity is not None and quantity not in known:
         near = closest(quantity, known)
@@ -338,15 +337,25 @@ def show(result: Path, quantity: str | None, prob: float) -> None:
     )
 
 
+def _opened(result: Path) -> xr.DataTree:
+    """Read the result that the command line names; where there is none, end with status 2."""
+    from .saved import NoResultError, find_result, open_result
+
+    try:
+        return open_result(find_result(result))
+    except NoResultError as error:
+        raise click.BadParameter(str(error), param_hint="RESULT") from error
+
+
 def _make_page(
     result: Path, output: Path | None, suffixes: Sequence[str], make: Callable[[xr.DataTree, Path], tuple[bytes, list[str]]]
 ) -> None:
     """Make one file of a result: where it was told to, or under the scenario's name in this folder, where nothing is replaced unasked."""
-    from . import files, saved
+    from . import files
 
     if output is not None:
         _check_output(output, [], suffixes)  # before the work
-    tree = saved.open_result(result)
+    tree = _opened(result)
     target = output or Path(Path(str(tree.attrs["name"])).name + suffixes[0])
     _check_output(target, [], suffixes)
     if output is None and os.path.lexists(target):
@@ -366,7 +375,8 @@ def _make_page(
 def plot(result: Path, output: Path | None) -> None:
     """Draw a result on one page.
 
-    RESULT is a result folder. Drawn are flows and what was seized with their intervals, the interdiction rate, contrasts and claims.
+    RESULT is a result folder, or a run_id in ./results, its first 4 digits or more, or a name with one result there.
+    Drawn are flows and what was seized with their intervals, the interdiction rate, contrasts and claims.
     Needs the extra plot: pip install 'borderflow-sim[plot]'.
     """
     from . import pictures, plots
@@ -382,8 +392,9 @@ def plot(result: Path, output: Path | None) -> None:
 def report(result: Path, output: Path | None) -> None:
     """Write a result as one HTML file.
 
-    RESULT is a result folder. The answer in sentences, every number with its interval and error, the inputs with their sources, and where
-    it comes from; the file needs no network. With the extra plot it holds the picture that sim plot draws.
+    RESULT is a result folder, or a run_id in ./results, its first 4 digits or more, or a name with one result there.
+    The answer in sentences, every number with its interval and error, the inputs with their sources, and where it comes from; the file
+    needs no network. With the extra plot it holds the picture that sim plot draws.
     """
     from . import report
 

@@ -12,7 +12,7 @@ import secrets
 import shutil
 import time
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,6 +30,12 @@ _AGAIN = "Move the folder away and run the scenario again: the same scenario giv
 _NAME = re.compile(r"[a-z0-9-]{1,60}")
 _RUN_ID = re.compile(r"[0-9a-f]{12}")
 _PARTIAL = re.compile(r"\.partial-[0-9a-f]{12}")
+_BEGINNING = re.compile(r"[0-9a-f]{4,12}")  # of a run id
+_MOST_SHOWN = 8
+
+
+class NoResultError(ResultError):
+    """There is no result where one was named."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,8 +110,8 @@ def open_result(path: str | os.PathLike[str]) -> xr.DataTree:
 
     `path` is the folder, or `result.nc` inside it. No file stays open. Files whose names begin with a dot are ignored.
 
-    Raises ResultError where the folder or its manifest is missing or cannot be read, where a file is missing, damaged or not
-    listed (the message names it), and where the layout is newer than this version of the library.
+    Raises NoResultError where there is no result, and ResultError where the manifest is missing or cannot be read, where a file is
+    missing, damaged or not listed (the message names it), and where the layout is newer than this version of the library.
     """
     folder = Path(path)
     if folder.name == RESULT_FILE and not folder.is_dir():
@@ -243,8 +249,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     file = folder / MANIFEST_FILE
     try:
         if not folder.is_dir():
-            came = "this is a file" if folder.exists() else "there is no such folder"
-            raise _error(came, at=folder, allowed=f"a result is a folder with {RESULT_FILE} and {MANIFEST_FILE} inside")
+            raise _no_result("this is a file" if folder.exists() else "there is no such folder", folder)
         manifest = json.loads(file.read_bytes())
         layout = int(manifest["layout_version"])
         if layout > LAYOUT_VERSION:
@@ -256,14 +261,83 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
             )
         listed = {str(name): (int(entry["bytes"]), str(entry["sha256"])) for name, entry in manifest["files"].items()}
     except FileNotFoundError as error:
-        inside = ", ".join(sorted(entry.name for entry in folder.iterdir() if (entry / MANIFEST_FILE).is_file()))
-        advice = f"Name one of the folders inside: {inside}" if inside else _AGAIN
-        raise _error("the manifest is missing", at=file, allowed="every finished result has one", advice=advice) from error
+        raise _without_manifest(folder) from error
     except OSError as error:
         raise _error(f"the manifest cannot be read: {_reason(error)}", at=file) from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _error("the manifest is damaged", at=file, allowed="it must be the JSON that was written", advice=_AGAIN) from error
     return {**manifest, "files": listed}
+
+
+def _no_result(came: str, at: Path, allowed: str = "", advice: str = "To see what there is: sim list") -> NoResultError:
+    allowed = allowed or f"a result is a folder with {RESULT_FILE} and {MANIFEST_FILE} inside"
+    return NoResultError([Problem(file=str(at), came=came, allowed=allowed, advice=advice)])
+
+
+def _without_manifest(folder: Path) -> ResultError:
+    """Say what a folder without a manifest is: a damaged result, one of results, what an interrupted run left, or something else."""
+    if _RUN_ID.fullmatch(Path(os.path.abspath(folder)).name) or (folder / RESULT_FILE).exists():
+        return _error("the manifest is missing", at=folder / MANIFEST_FILE, allowed="every finished result has one", advice=_AGAIN)
+    try:
+        inside = _folders(folder)
+    except OSError as error:
+        return _error(f"the folder cannot be read: {_reason(error)}", at=folder)
+    done = [entry for entry in inside if not _PARTIAL.fullmatch(entry.name)]
+    if done:
+        return _no_result("this is a folder of results", folder, advice=f"Name one of those inside: {_some(done, 3)}")
+    if inside:
+        return _unfinished(folder)
+    return _no_result("this is no result", folder)
+
+
+def _unfinished(at: Path) -> NoResultError:
+    return _no_result("a run was interrupted here and left no result yet", at, advice="Give the same sim run again; it goes on from there")
+
+
+def _some(folders: Sequence[Path], most: int) -> str:
+    return ", ".join(map(str, folders[:most])) + (f" ({len(folders)} in all)" if len(folders) > most else "")
+
+
+def _folders(root: Path) -> list[Path]:
+    """Return the folders that bear a run id, finished or not: those in `root`, or where it holds names those in these, or `root` itself."""
+
+    def bears(folder: Path) -> bool:
+        name = Path(os.path.abspath(folder)).name  # "." has none
+        return bool(_RUN_ID.fullmatch(name) or _PARTIAL.fullmatch(name)) and folder.is_dir()
+
+    found: list[Path] = []
+    for child in sorted(root.iterdir()):
+        below = sorted(filter(bears, child.iterdir())) if _NAME.fullmatch(child.name) and child.is_dir() else []
+        found += below or filter(bears, [child])  # a scenario may be called like a run id
+    return found or list(filter(bears, [root]))
+
+
+def find_result(path: str | os.PathLike[str], folder: str | os.PathLike[str] = "results") -> Path:
+    """Return the result that is meant: `path`, or where nothing is there the one in `folder` that is called so.
+
+    A result is called by its run_id, the first 4 digits of it or more, or its name.
+    Raises NoResultError where none is called so, or several.
+    """
+    if os.path.exists(path):
+        return Path(path)
+    root, called = Path(folder), os.fspath(path)
+    try:
+        inside = _folders(root) if root.is_dir() else []
+    except OSError as error:
+        raise _error(f"the folder cannot be read: {_reason(error)}", at=root) from error
+    ids = _BEGINNING.fullmatch(called) is not None
+    meant = [entry for entry in inside if called == entry.parent.name or (ids and entry.name.removeprefix(".partial-").startswith(called))]
+    done = [entry for entry in meant if not _PARTIAL.fullmatch(entry.name)]
+    if len(done) == 1:
+        return done[0]
+    if done:
+        came = f"{len(done)} results are called so"
+        raise _no_result(came, Path(path), "one must be meant", f"Name one of them: {_some(done, _MOST_SHOWN)}")
+    if meant:
+        raise _unfinished(meant[0])
+    came = f"there is no such folder, and no result in {root} is called so"
+    allowed = f"a result is a folder with {RESULT_FILE} inside, a run_id or its first 4 digits or more, or a name with one result"
+    raise _no_result(came, Path(path), allowed)
 
 
 def _verified(folder: Path) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from sim.propagation import propagate
 from sim.records import QUANTITIES, RESULT_FORMS, Parameter, Scenario
 from sim.results import credible_interval, run_id, to_tree
 from sim.runner import PROBABILITIES
-from sim.saved import list_results, open_result, save_result
+from sim.saved import NoResultError, find_result, list_results, open_result, save_result
 from sim.scenario import with_run
 from sim.simulation import Run
 from sim.tree import numbers_digest
@@ -529,8 +529,58 @@ def test_a_path_that_is_no_result_says_what_is(tmp_path: Path, folder: Path) -> 
     (tmp_path / "file").write_text("")
     with pytest.raises(ResultError, match="this is a file"):
         open_result(tmp_path / "file")
-    with pytest.raises(ResultError, match=f"Name one of the folders inside: {folder.name}"):
+    for above in (folder.parent, folder.parent.parent):
+        with pytest.raises(NoResultError, match=f"this is a folder of results; .* Name one of those inside: {folder}"):
+            open_result(above)
+    for n in range(4):
+        (folder.parent / f"00000000000{n}").mkdir()
+    with pytest.raises(NoResultError, match=r"000000000002 \(5 in all\)"):
         open_result(folder.parent)
+    (tmp_path / "left" / ".partial-0123456789ab").mkdir(parents=True)
+    for unfinished in (tmp_path / "left", tmp_path / "left" / ".partial-0123456789ab"):
+        with pytest.raises(NoResultError, match=r"interrupted here and left no result yet; .* Give the same sim run again; it goes on"):
+            open_result(unfinished)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(NoResultError, match="this is no result"):
+        open_result(tmp_path / "empty")
+    (folder / "manifest.json").unlink()
+    with pytest.raises(ResultError, match=r"the manifest is missing; .* Move the folder away") as damaged:
+        open_result(folder)
+    assert not isinstance(damaged.value, NoResultError)
+
+
+def test_a_result_is_found_by_what_it_is_called(tmp_path: Path) -> None:
+    for place in (
+        "north/0123456789ab",
+        "north/0123ffffffff",
+        "sea/aaaa00000000",
+        "face/bbbb00000000",
+        "cold/face00000000",
+        "land/.partial-cccc00000000",
+    ):
+        (tmp_path / place).mkdir(parents=True)
+    for called, place in (
+        ("0123456789ab", "north/0123456789ab"),
+        ("01234", "north/0123456789ab"),
+        ("sea", "sea/aaaa00000000"),
+        ("bbbb", "face/bbbb00000000"),
+        (tmp_path / "north", "north"),
+    ):
+        assert find_result(called, tmp_path) == tmp_path / place
+    for called, said in (
+        ("north", "2 results are called so; one must be meant. Name one of them: .*north/0123456789ab, .*north/0123ffffffff"),
+        ("0123", "2 results are called so"),
+        ("face", "2 results are called so"),
+        ("cccc", "interrupted here"),
+        ("land", "interrupted here"),
+        ("012", "no result in .* is called so; .* To see what there is: sim list"),
+        ("x" * 5000, "there is no such folder"),
+        ("nul\0", "there is no such folder"),
+    ):
+        with pytest.raises(NoResultError, match=said):
+            find_result(called, tmp_path)
+    with pytest.raises(NoResultError, match="there is no such folder"):
+        find_result("sea", tmp_path / "absent")
     with pytest.raises(ResultError, match="too long"):
         open_result("x" * 5000)
 

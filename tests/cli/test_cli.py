@@ -642,12 +642,37 @@ def test_show_with_a_wrong_option(made: Path, arguments: tuple[str, str], messag
     assert message in " ".join(outcome.stderr.split())
 
 
-def test_show_of_a_damaged_or_absent_result(made: Path, tmp_path: Path) -> None:
-    (made / "scenario.toml").write_text("", encoding="utf-8")
-    for path, message in ((made, "scenario.toml: the file is damaged"), (tmp_path / "nothing", "there is no such folder")):
+def test_show_of_a_damaged_result_and_of_what_is_none(made: Path, tmp_path: Path) -> None:
+    """A damaged result is a failure; a path without one is a slip on the command line."""
+    for path, message in (
+        (tmp_path / "nothing", "there is no such folder"),
+        (
+            made.parent,
+            f"this is a folder of results; a result is a folder with result.nc and manifest.json inside. Name one of those inside: {made}",
+        ),
+        (made.parent.parent, str(made)),
+        (made / "scenario.toml", "this is a file"),
+        (tmp_path, "this is no result"),
+    ):
         outcome = sim("show", path)
-        assert (outcome.exit_code, outcome.stdout) == (1, "")
+        assert (outcome.exit_code, outcome.stdout) == (2, "")
         assert message in outcome.stderr
+        assert "sim list" in outcome.stderr or "Name one" in outcome.stderr
+    (made / "scenario.toml").write_text("", encoding="utf-8")
+    outcome = sim("show", made)
+    assert (outcome.exit_code, outcome.stdout) == (1, "")
+    assert "scenario.toml: the file is damaged" in outcome.stderr
+
+
+def test_show_by_run_id_and_by_name(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = sim("show", made).stdout
+    monkeypatch.chdir(tmp_path)
+    for called in (made.name, made.name[:4], "two-borders", made / "result.nc"):
+        assert sim("show", called).stdout == whole
+    (made.parent / "0123456789ab").mkdir()
+    refused = sim("show", "two-borders")
+    assert refused.exit_code == 2
+    assert f"results/two-borders/{made.name}" in refused.stderr
 
 
 def test_list(made: Path, tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ def test_a_result_stays_as_it_is(command: str, suffix: str, begins: bytes, resul
 @pytest.mark.parametrize("command", ["plot", "report"])
 def test_no_result_or_a_damaged_one(command: str, tmp_path: Path) -> None:
     absent = sim(command, "absent")
-    assert (absent.exit_code, absent.stdout) == (1, "")
+    assert (absent.exit_code, absent.stdout) == (2, "")
     assert "there is no such folder" in absent.stderr
     damaged = save_result(small(run=DRAWS), tmp_path / "results")
     whole = (damaged / "result.nc").read_bytes()
