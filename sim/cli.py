@@ -406,18 +406,19 @@ def report(result: Path, output: Path | None) -> None:
 
 
 @main.command(name="list")
-@click.argument("folder", metavar="[DIR]", default="results", type=click.Path(path_type=Path))
-def list_(folder: Path) -> None:
+@click.argument("given", metavar="[DIR]", required=False, type=click.Path(path_type=Path, exists=True, file_okay=False))
+def list_(given: Path | None) -> None:
     """List the results in a folder.
 
-    DIR is the folder of results, "results" if omitted. Every file is compared with its manifest. "partial" is what an interrupted run
-    left; the same sim run goes on from there.
+    DIR is the folder of results, "results" if omitted, or in it that of one name or of one result. Every file is compared with its
+    manifest. "partial" is what an interrupted run left; the same sim run goes on from there.
     """
     from .saved import list_results
 
+    folder = given or Path("results")
     records = list_results(folder)
     if not records:
-        click.echo(f"There are no results in {folder}.", err=True)
+        click.echo(f"There are no results in {folder.resolve()}.", err=True)
         return
     rows = [
         (

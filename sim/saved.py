@@ -145,19 +145,14 @@ def open_verified(folder: Path, chunks: Mapping[str, int] | None) -> xr.DataTree
 def list_results(folder: str | os.PathLike[str] = "results") -> list[ResultRecord]:
     """Return a record of every result in a results folder, by name and then by time of creation; each is verified in full.
 
-    A folder counts as a result where it bears a run id, and as partial where it is what an interrupted run left and there is no result
-    beside it; others are passed over. An absent folder holds none.
+    `folder` may also be that of one name, or of one result. A folder counts as a result where it bears a run id, and as damaged where that
+    or its name is not the manifest's; as partial where it is what an interrupted run left and there is no result beside it; others are
+    passed over. An absent folder holds none.
     Raises ResultError where `folder` is a file or cannot be read.
     """
     root = Path(folder)
     try:
-        entries = [
-            entry
-            for named in (sorted(root.iterdir()) if root.exists() else [])
-            if _NAME.fullmatch(named.name) and named.is_dir()
-            for entry in sorted(named.iterdir())
-            if entry.is_dir()
-        ]
+        entries = _folders(root) if root.exists() else []
     except OSError as error:
         raise _error(f"the folder cannot be read: {_reason(error)}", at=root) from error
     found = [entry for entry in entries if _RUN_ID.fullmatch(entry.name)]
@@ -165,8 +160,16 @@ def list_results(folder: str | os.PathLike[str] = "results") -> list[ResultRecor
     records = [_partial_record(entry) for entry in unfinished if entry.with_name(entry.name.removeprefix(".partial-")) not in found]
     for entry in found:
         damage = ""
+        name = entry.absolute().parent.name
         try:
             manifest = _verified(entry)
+            for key, here in (("run_id", entry.name), ("name", name)):
+                if manifest.get(key) != here:
+                    came, advice = (
+                        f"the folder is that of {here}, and the manifest that of {manifest.get(key)}",
+                        "Give the folder its name back",
+                    )
+                    raise _error(came, at=entry, allowed="a result stands at <name>/<run_id>", advice=advice)
         except ResultError as error:
             damage = str(error)
             try:
@@ -177,7 +180,7 @@ def list_results(folder: str | os.PathLike[str] = "results") -> list[ResultRecor
         records.append(
             ResultRecord(
                 folder=entry,
-                name=entry.parent.name,
+                name=name,
                 run_id=entry.name,
                 question=str(manifest.get("question", "")),
                 created_at=str(manifest.get("created_at", "")),
@@ -199,7 +202,7 @@ def _partial_record(folder: Path) -> ResultRecord:
         question, draws = str(document["question"]), int(document["run"]["draws"])
     return ResultRecord(
         folder=folder,
-        name=folder.parent.name,
+        name=folder.absolute().parent.name,
         run_id=folder.name.removeprefix(".partial-"),
         question=question,
         created_at=datetime.fromtimestamp(written, UTC).isoformat(timespec="seconds"),
@@ -302,9 +305,10 @@ def _folders(root: Path) -> list[Path]:
     """Return the folders that bear a run id, finished or not: those in `root`, or where it holds names those in these, or `root` itself."""
 
     def bears(folder: Path) -> bool:
-        name = Path(os.path.abspath(folder)).name  # "." has none
-        return bool(_RUN_ID.fullmatch(name) or _PARTIAL.fullmatch(name)) and folder.is_dir()
+        return bool(_RUN_ID.fullmatch(folder.name) or _PARTIAL.fullmatch(folder.name)) and folder.is_dir()
 
+    if root.name in ("", ".."):
+        root = Path(os.path.abspath(root))  # "." bears no name
     found: list[Path] = []
     for child in sorted(root.iterdir()):
         below = sorted(filter(bears, child.iterdir())) if _NAME.fullmatch(child.name) and child.is_dir() else []

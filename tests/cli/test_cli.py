@@ -685,7 +685,39 @@ def test_list(made: Path, tmp_path: Path) -> None:
     assert "How much?" in lines[made.name]
     assert "damaged" in lines["0123456789ab"]
     assert "result.nc: the file is missing" in outcome.stderr
-    assert "no results" in sim("list", tmp_path / "nowhere").stderr
+
+
+def test_list_of_what_is_named(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of results, of one name, or of one result, as a path and from inside; no folder is a slip, and none by default is not."""
+    for folder in (made, made.parent, made.parent.parent):
+        assert made.name in sim("list", folder).stdout
+        monkeypatch.chdir(folder)
+        (line,) = (line.split() for line in sim("list", ".").stdout.splitlines() if made.name in line)
+        assert (line[0], line[4]) == ("two-borders", "done")
+    monkeypatch.chdir(made.parent)
+    assert made.name in sim("list", "..").stdout
+    assert made.name in sim("list", made.name).stdout
+    for none in ("nope", made / "result.nc"):
+        outcome = sim("list", none)
+        assert (outcome.exit_code, outcome.stdout) == (2, "")
+        assert str(none) in outcome.stderr
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    monkeypatch.chdir(empty)
+    for folder in ((), (".",)):
+        outcome = sim("list", *folder)
+        assert outcome.exit_code == 0
+        assert outcome.stderr.rstrip("\n").endswith("results." if not folder else "empty.")
+
+
+def test_list_says_where_a_folder_bears_the_name_of_another_run(made: Path) -> None:
+    moved = made.rename(made.parent / "0123456789ab")
+    outcome = sim("list", made.parent.parent)
+    assert "damaged" in outcome.stdout
+    assert f"the folder is that of 0123456789ab, and the manifest that of {made.name}" in outcome.stderr
+    moved.rename(made)
+    made.parent.rename(made.parent.with_name("sea-borders"))
+    assert "the folder is that of sea-borders, and the manifest that of two-borders" in sim("list", made.parent.parent).stderr
 
 
 def test_list_shows_what_an_interrupted_run_left(made: Path, scenario: Path, tmp_path: Path) -> None:
