@@ -307,7 +307,14 @@ def validate(scenarios: tuple[Path, ...]) -> None:
 @main.command()
 @click.argument("result", type=click.Path(path_type=Path))
 @click.option("--quantity", metavar="Q", help="Show one quantity for every form, as flow_gross_kg; a summary of several if omitted.")
-@click.option("--prob", type=float, default=0.9, show_default=True, metavar="P", help="Probability of the interval.")
+@click.option(
+    "--prob",
+    type=float,
+    default=0.9,
+    show_default=True,
+    metavar="P",
+    help="Probability of the interval: 0.5, 0.8, 0.9, 0.95, 0.98 or 0.99.",
+)
 def show(result: Path, quantity: str | None, prob: float) -> None:
     """Show a result as a table.
 

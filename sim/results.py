@@ -731,9 +731,11 @@ def credible_interval(result: xr.Dataset | xr.DataArray | xr.DataTree, prob: flo
     }
     match = next((pair for allowed, pair in pairs.items() if abs(allowed - prob) < 1e-9), None)
     if match is None:
-        nearest = min(pairs, key=lambda allowed: abs(allowed - prob)) if pairs and np.isfinite(prob) else None
+        meant = prob / 100 if prob > 1 else prob  # 90 is a percentage
+        nearest = min(pairs, key=lambda allowed: abs(allowed - meant)) if pairs and np.isfinite(prob) else None
         allowed = f"the quantiles kept allow {', '.join(f'{each:g}' for each in sorted(pairs)) or 'no central interval'}"
-        advice = f"The nearest is {nearest:g}" if nearest is not None else ""
+        exact = nearest is not None and abs(nearest - meant) < 1e-9
+        advice = "" if nearest is None else f"Write {nearest:g}" if exact else f"The nearest is {nearest:g}"
         raise ResultError([Problem(came=f"prob = {prob!r} came", allowed=allowed, advice=advice)])
     interval = labelled.isel(quantile=list(match)).drop_vars("quantile").rename(quantile="ci_bound")
     interval = interval.assign_coords(ci_bound=("ci_bound", ["lower", "upper"], {"long_name": "bound of the credible interval"}))

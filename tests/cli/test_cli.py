@@ -632,7 +632,7 @@ def test_show_one_quantity(made: Path) -> None:
     [
         (("--quantity", "flow_pure"), "Did you mean flow_pure_kg?"),
         (("--prob", "0.94"), "The nearest is 0.95"),
-        (("--prob", "90"), "The nearest is 0.99"),
+        (("--prob", "90"), "Write 0.9."),
         (("--prob", "nan"), "allow 0.5"),
     ],
 )
