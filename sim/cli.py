@@ -8,9 +8,10 @@ import math
 import os
 import shlex
 import sys
+import tempfile
 import time
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -144,6 +145,15 @@ _SET = click.option(
     callback=_parse_set,
     help="Change one entry of the scenario, as in model.load_law=gamma. May be given again.",
 )
+
+
+def _parse_folder(context: click.Context, parameter: click.Parameter, text: str) -> Path:
+    """Read the name of a folder; ~ is one's own, also where the shell leaves it as it is, as in --results=~/runs."""
+    if not text:
+        raise click.BadParameter("the name is empty; write . for this folder.", context, parameter)
+    return Path(os.path.expanduser(text))
+
+
 _SCENARIOS = click.argument("scenarios", metavar="SCENARIO...", nargs=-1, required=True, type=click.Path(path_type=Path))
 
 
@@ -160,7 +170,7 @@ _SCENARIOS = click.argument("scenarios", metavar="SCENARIO...", nargs=-1, requir
     default="results",
     show_default=True,
     metavar="DIR",
-    type=click.Path(path_type=Path, file_okay=False),
+    callback=_parse_folder,
     help="Folder for results.",
 )
 @click.option(
@@ -203,7 +213,7 @@ def run(
     if scheduler is not None and engine != "dask":
         raise click.UsageError("--scheduler is the address of a Dask scheduler; add --engine dask.")
     checked = _load_all(scenarios, overrides | {path: number for path, number in asked.items() if number is not None})
-    _check_folder(folder)
+    _check_folders(folder / name for name in dict.fromkeys(scenario.name for _, scenario in checked))
     if dry_run:
         for _, scenario in checked:
             _dry_run(scenario, folder, threads, quiet)
@@ -731,19 +741,25 @@ def _named(scenario: Path, names: Sequence[object]) -> list[Path]:
     return [scenario.parent / name for name in names if isinstance(name, str) and os.path.isfile(scenario.parent / name)]
 
 
-def _check_folder(folder: Path) -> None:
-    """Refuse a folder that cannot be made or written before an hour of work is spent on what goes there.
+def _check_folders(folders: Iterable[Path]) -> None:
+    """Refuse folders that cannot be made or written before an hour of work is spent on what goes there.
 
-    A file in its place is a slip on the command line (2); a folder without permission is a run that fails (1).
+    A file in the place of one is a slip on the command line (2); one that may not be written is a run that fails (1). What the permissions
+    say is not all: a file system may be read-only or full, so a file without a name is made where the system has such.
     """
-    try:
-        standing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
-        if not standing.is_dir():
-            raise click.BadParameter(f"{standing} is a file, not a folder.", param_hint="--results")
-    except OSError as error:
-        raise click.BadParameter(f"{folder} cannot be used: {error.strerror}.", param_hint="--results") from error
-    if not os.access(standing, os.W_OK | os.X_OK):
-        raise ResultError([Problem(came=f"{standing} may not be written", advice="give another folder by --results")])
+    for folder in folders:
+        try:
+            standing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+            if not standing.is_dir():
+                raise click.BadParameter(f"{standing} is a file, not a folder.", param_hint="--results")
+        except (OSError, ValueError) as error:
+            raise click.BadParameter(f"{folder} cannot be used: {getattr(error, 'strerror', error)}.", param_hint="--results") from error
+        try:
+            with tempfile.TemporaryFile(dir=standing):
+                pass
+        except OSError as error:
+            came, advice = f"{standing} may not be written: {error.strerror or error}", "give another folder by --results"
+            raise ResultError([Problem(came=came, advice=advice)]) from error
 
 
 def _dry_run(scenario: Scenario, folder: Path, threads: int | None, quiet: bool) -> None:

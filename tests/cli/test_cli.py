@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from decimal import Decimal
@@ -987,13 +988,50 @@ def test_a_scenario_runs_from_the_shell_and_its_scenario_toml_gives_the_same_run
 
 
 def test_a_folder_without_permission_fails_the_run_and_a_file_is_a_slip(
-    scenario: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    scenario: Path, tmp_path: Path, engine: list[Scenario], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    may = os.access
-    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path and may(path, mode))  # root may write anywhere
+    """Tried is the folder of each name, where it stands already, or else what it would stand in."""
+    results_folder = tmp_path / "results"
+    closed = {tmp_path}
+    make = tempfile.TemporaryFile
+
+    def try_it(*, dir: Path) -> object:
+        if dir in closed:  # root may write anywhere
+            raise PermissionError(13, "Permission denied")
+        return make(dir=dir)
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", try_it)
     refused = sim("run", scenario, "--results", tmp_path / "locked")
     assert refused.exit_code == 1
-    assert "may not be written" in refused.stderr
+    assert "may not be written: Permission denied. Give another folder by --results" in refused.stderr
     assert not (tmp_path / "locked").exists()
+    (results_folder / "two-borders").mkdir(parents=True)
+    closed = {results_folder / "two-borders"}
+    assert sim("run", scenario, "--results", results_folder).exit_code == 1
+    closed = {results_folder}  # nothing is made in it
+    assert sim("run", scenario, "--results", results_folder, "--dry-run").exit_code == 0
+    assert everything_below(results_folder) == ["two-borders"]
+    (results_folder / "two-borders").rmdir()
+    (results_folder / "two-borders").touch()
     (tmp_path / "file").touch()
-    assert sim("run", scenario, "--results", tmp_path / "file").exit_code == 2
+    for folder in (results_folder, tmp_path / "file"):
+        refused = sim("run", scenario, "--results", folder)
+        assert (refused.exit_code, "is a file" in refused.stderr) == (2, True)
+    assert engine == []
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="no folder that even root cannot write to")
+def test_writing_is_tried_not_asked(scenario: Path, engine: list[Scenario]) -> None:
+    refused = sim("run", scenario, "--results", "/proc/self/results")
+    assert (refused.exit_code, "may not be written" in refused.stderr) == (1, True)
+    assert engine == []
+
+
+def test_the_folder_of_results_has_a_name_and_may_be_at_home(
+    scenario: Path, tmp_path: Path, engine: list[Scenario], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert sim("run", scenario, "--results=~/runs", "-q").stdout.startswith(str(tmp_path / "runs" / "two-borders"))
+    refused = sim("run", scenario, "--results", "")
+    assert (refused.exit_code, "the name is empty" in refused.stderr) == (2, True)
