@@ -174,7 +174,10 @@ _SCENARIOS = click.argument("scenarios", metavar="SCENARIO...", nargs=-1, requir
     help="Folder for results.",
 )
 @click.option(
-    "--threads", type=click.IntRange(1, MAX_THREADS), metavar="N", help="Threads to use; all processors if omitted. Changes no number."
+    "--threads",
+    type=click.IntRange(1, MAX_THREADS),
+    metavar="N",
+    help="Threads to use, or with --engine dask worker processes to start; one a processor if omitted. Changes no number.",
 )
 @click.option(
     "--tolerance",
@@ -212,6 +215,8 @@ def run(
         raise click.UsageError(f"{twice[0]} and --set set the same entry; keep one of them.")
     if scheduler is not None and engine != "dask":
         raise click.UsageError("--scheduler is the address of a Dask scheduler; add --engine dask.")
+    if scheduler is not None and threads is not None:
+        raise click.UsageError("--threads has no effect with --scheduler: that cluster has the workers it has. Leave --threads out.")
     checked = _load_all(scenarios, overrides | {path: number for path, number in asked.items() if number is not None})
     _check_folders(folder / name for name in dict.fromkeys(scenario.name for _, scenario in checked))
     if dry_run:

@@ -525,6 +525,9 @@ def test_a_scenario_that_is_given_twice_has_two_lines(scenario: Path, tmp_path: 
 def test_tolerance_and_engine_are_checked(scenario: Path, tmp_path: Path, engine: list[Scenario]) -> None:
     common = ("run", scenario, "--results", tmp_path / "results")
     assert "add --engine dask" in sim(*common, "--scheduler", "tcp://127.0.0.1:1").stderr
+    both = sim(*common, "--engine", "dask", "--scheduler", "tcp://127.0.0.1:1", "--threads", "2")
+    assert (both.exit_code, "--threads has no effect with --scheduler" in both.stderr) == (2, True)
+    assert "worker processes to start" in " ".join(sim("run", "--help").stdout.split())
     assert sim(*common, "--tolerance", "0").exit_code == 2
     assert sim(*common, "--engine", "spark").exit_code == 2
     assert engine == []
