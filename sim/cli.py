@@ -315,7 +315,9 @@ def validate(scenarios: tuple[Path, ...]) -> None:
     for path, scenario in _load_all(scenarios, {}):
         _print_warnings(scenario)
         strata = len({(row.corridor, row.period, row.form) for row in scenario.rows})
-        text = f"{path}: valid; {strata} strata, {len(scenario.parameters)} parameter blocks, {scenario.draws:,} draws asked"
+        draws = sorted({case.draws for case in scenario.runs})
+        asked = f"{draws[0]:,}{f' to {draws[-1]:,}' if len(draws) > 1 else ''} draws asked"
+        text = f"{path}: valid; {strata} strata, {len(scenario.parameters)} parameter blocks, {asked}"
         click.echo(text + (f" in each of {len(scenario.cases):,} cases" if scenario.cases else ""))
 
 

@@ -595,6 +595,12 @@ def test_validate(scenario: Path) -> None:
     assert outcome.stdout.startswith(f"{scenario}: valid; 4 strata")
 
 
+def test_validate_of_cases_with_draws_of_their_own(scenario: Path) -> None:
+    swept = '[[sweep]]\ndim = "n"\npath = "run.draws"\nvalues = [4096, 1024, 2048]\n'
+    scenario.write_text(scenario.read_text(encoding="utf-8") + swept, encoding="utf-8")
+    assert sim("validate", scenario).stdout.endswith(" 1,024 to 4,096 draws asked in each of 3 cases\n")
+
+
 def test_show(made: Path) -> None:
     tree = open_result(made)
     outcome = sim("show", made)
