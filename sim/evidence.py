@@ -100,7 +100,10 @@ def _unit(raw: object) -> str:
     if unit not in choices:
         came = f"{shown(unit)} is not a unit of evidence" if unit else "it is blank"
         near = closest(unit, choices)
-        raise CellError(came, f"it must be one of {', '.join(choices)}", f"The nearest is {near}" if near else "Write the unit of amount")
+        advice = f"The nearest is {near}" if near else "Write the unit of amount"
+        if unit.casefold() in ("ton", "tons"):
+            advice = "Write t for a tonne of 1000 kg, or give the amount in lb"
+        raise CellError(came, f"it must be one of {', '.join(choices)}", advice)
     return unit
 
 

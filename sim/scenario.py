@@ -174,6 +174,8 @@ def _read_rows(tables: Sequence[str] | None, raw_rows: Any, file: TomlFile, fold
         refused: list[Problem] = []
         written = as_far(EvidenceRow, raw, path, refused)
         row, wrong = row_from_mapping(raw, path) if written is not None else (None, [])
+        better = {problem.path for problem in wrong if problem.path[-1] in ("form", "unit") and isinstance(raw.get(problem.path[-1]), str)}
+        refused = [problem for problem in refused if problem.path not in better]  # evidence.py knows what is meant by all, or by ton
         told = {problem.path for problem in refused}
         problems += [*refused, *(problem for problem in wrong if problem.path not in told)]
         if row is None and written is not None and written.corridor is not None and written.period is not None:

@@ -607,7 +607,9 @@ def _problem(details: Mapping[str, Any], model: type[BaseModel], raw: dict[str, 
         case "literal_error":
             texts = re.findall(r"'([^']*)'", context["expected"])
             allowed = f"it must be {' or '.join(map(shown, texts)) or context['expected']}"
-            advice = (nearest(given, texts) if isinstance(given, str) else "") or f"Write {texts[0] if texts else context['expected']}"
+            # No word is advised that is not near: following it would falsify a number or where it comes from.
+            alone = f"Write {texts[0] if texts else context['expected']}" if len(texts) < 2 else "Write one of these"
+            advice = (nearest(given, texts) if isinstance(given, str) else "") or alone
         case "union_tag_invalid":
             came, allowed = f"kind = {shown(here.get('kind'))}", f"the kinds are {', '.join(KINDS)}"
             advice = nearest(str(here.get("kind")), KINDS)

@@ -268,6 +268,7 @@ CASES: tuple[WrongFiles, ...] = (
     wrong("a blank after a word", 'basis = "published"', '§basis = "published "', 'basis = "published "', 'The nearest is "published"'),
     wrong("no source", 'basis = "elicited"\nsource = "cbp"', 'basis = "elicited"', "source is missing", "detection_rate[east]"),
     wrong("an unknown grade", 'grade = "D"', '§grade = "E"', 'grade = "E"; it must be "A" or "B" or "C" or "D" or "M"'),
+    wrong("a word near none", 'basis = "published"', '§basis = "guess"', 'basis = "guess"; it must be "published"', "Write one of these."),
     wrong("one parameter table", "[[parameter]]", "[parameter]", "this is not TOML 1.0"),
     wrong("two blocks of one id", 'corridor = ["west"]', 'corridor = "east"', "parameter[2]: ", "is that of parameter[1] too"),
     wrong("varies_by without correlation", "correlation = 0.8\n", "", "parameter[1]: detection_rate[east]: correlation is missing"),
@@ -538,6 +539,20 @@ CASES: tuple[WrongFiles, ...] = (
         '"west"]\n[[evidence.row]]\ncorridor = "east"\nperiod = "FY2024"\nform = "powder"\n§events = 3\namount = 1\nunit = "kg"\n\n',
         "unknown key events",
         'The nearest is "n_events"',
+    ),
+    *(
+        wrong(
+            name,
+            '"west"]\n\n',
+            f'"west"]\n[[evidence.row]]\ncorridor = "east"\nperiod = "FY2024"\nn_events = 3\namount = 1\n{lines}\n\n',
+            *fragments,
+        )
+        for name, lines, *fragments in (
+            ("a row of a form of results", '§form = "all"\nunit = "kg"', "is a form of results: write unrecorded"),
+            ("a row without a form", 'unit = "kg"', "form is missing", "Add form"),
+            ("a row in tons", 'form = "powder"\n§unit = "ton"', "Write t for a tonne of 1000 kg"),
+            ("a row in gallons", 'form = "powder"\n§unit = "gallon"', "Write the unit of amount"),
+        )
     ),
     wrong("a source without a title", "[cbp]\ntitle", "§[cbp]\nnote", "cbp.title: title is missing", file="sources.toml"),
     wrong(
