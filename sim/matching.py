@@ -39,12 +39,16 @@ class Stratum:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Match:
-    """Strata by period, corridor and form in the order of the scenario, precursors apart; draws by id; components of dependent draws."""
+    """Strata by period, corridor and form in the order of the scenario, precursors apart; draws by id; components of dependent draws.
+
+    `tied` names the parameters for which two blocks tie somewhere: which of them serve is not known.
+    """
 
     strata: tuple[Stratum, ...]
     precursors: tuple[Stratum, ...]
     parameter_draws: tuple[ParameterDraw, ...]
     components: tuple[Component, ...]
+    tied: frozenset[str] = frozenset()
 
 
 def lookups(form: str, tablets: bool, load_law: str) -> Iterator[tuple[str, str, bool]]:
@@ -154,6 +158,7 @@ def match(scenario: Scenario) -> tuple[Match, list[Problem]]:
         precursors=tuple(stratum for stratum in strata if stratum.key[2] == "precursor"),
         parameter_draws=tuple(ordered),
         components=tuple(linked),
+        tied=frozenset(block.name for block in scenario.parameters if any(block.id in pair for pair in tied)),
     )
     return matched, problems + wrong
 
@@ -169,7 +174,7 @@ def place_of(block_id: str, *key: str) -> tuple[str, ...]:
 def idle(scenario: Scenario, matched: Match) -> tuple[dict[Idle, None], set[Idle]]:
     """Return the blocks, and the labels of their selectors, that serve nothing; and those that are not judged.
 
-    A block that serves nothing comes with all its labels. The parameters of another load law are not judged.
+    A block that serves nothing comes with all its labels. Not judged are the parameters of another load law, and those with a tie.
     """
     found: dict[Idle, None] = {}
     not_judged: set[Idle] = set()
@@ -184,9 +189,8 @@ def idle(scenario: Scenario, matched: Match) -> tuple[dict[Idle, None], set[Idle
         for i, dimension in enumerate(DIMENSIONS):
             served = {place[i] for place in places}
             serves_nothing += [(place_of(block.id, dimension), label) for label in getattr(block, dimension) or () if label not in served]
-        if (kind.load_law is not None and kind.load_law != scenario.load_law) or (
-            block.name == "load_median" and scenario.load_law == "copy"
-        ):
+        of_another_law = kind.load_law is not None and kind.load_law != scenario.load_law
+        if of_another_law or block.name in matched.tied or (block.name == "load_median" and scenario.load_law == "copy"):
             not_judged.update(serves_nothing)
         else:
             found |= dict.fromkeys(serves_nothing)
@@ -222,6 +226,6 @@ def say_idle(blocks: Iterable[Parameter], found: Collection[Idle]) -> list[Probl
 def unused(scenario: Scenario, matched: Match) -> list[Problem]:
     """Return a problem for every block that serves nothing, and for every selector label by which a block serves nothing.
 
-    The parameters of another load law are not judged.
+    The parameters of another load law are not judged, nor those with a tie.
     """
     return say_idle(scenario.parameters, idle(scenario, matched)[0])

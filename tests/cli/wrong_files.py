@@ -309,7 +309,6 @@ CASES: tuple[WrongFiles, ...] = (
         'corridor = ["east", "west"]\nid = "detection_rate[east]"\n',
         "parameter[2]: ",
         '"detection_rate[east]" and "detection_rate[west]" both match west',
-        n_problems=None,
     ),
     wrong(
         "a required parameter missing",
