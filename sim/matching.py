@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from .dependence import Component, ParameterDraw, components
+from .distributions import median
 from .errors import Problem
 from .evidence import Row
 from .records import DIMENSIONS, PARAMETERS, Parameter, Scenario
 
 StratumKey = tuple[str, str, str]
+TABLET_MG = {"pill_mass": (10.0, 5000.0), "pill_fentanyl": (0.01, 50.0)}
+"""Medians outside these are warned about: a seized tablet weighs about 110 mg and holds about 2; a slip in the unit is a factor of 1000."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,3 +233,39 @@ def unused(scenario: Scenario, matched: Match) -> list[Problem]:
     The parameters of another load law are not judged, nor those with a tie.
     """
     return say_idle(scenario.parameters, idle(scenario, matched)[0])
+
+
+def check_tablets(matched: Match) -> list[Problem]:
+    """Return a problem for each two blocks by which a tablet holds more fentanyl than it weighs, medians compared."""
+    served = (stratum.parameter_draws for stratum in matched.strata)
+    pairs = dict.fromkeys(
+        (here["pill_fentanyl", "pill"].block, here["pill_mass", "pill"].block)
+        for here in served
+        if ("pill_fentanyl", "pill") in here and ("pill_mass", "pill") in here
+    )
+    unit = PARAMETERS["pill_mass"].unit  # that of pill_fentanyl too
+    return [
+        Problem(
+            path=(*fentanyl.path, "distribution"),
+            came=f'"{fentanyl.id}" has a median of {median(fentanyl.law):g} {unit}, and "{mass.id}" one of {median(mass.law):g} {unit}',
+            allowed="a tablet holds no more fentanyl than it weighs",
+            advice='write both with their unit, as "2 mg" and "0.11 g": pill_fentanyl is per tablet and pill_mass that of the whole tablet, '
+            f"both in {unit} where no unit is written",
+        )
+        for fentanyl, mass in pairs
+        if median(fentanyl.law) > median(mass.law)
+    ]
+
+
+def odd_tablets(matched: Match) -> list[str]:
+    """Return a warning for each block in use whose median tablet is none that is seized: its unit may be another than the one read."""
+    texts = []
+    for block in dict.fromkeys(draw.block for draw in matched.parameter_draws):
+        low, high = TABLET_MG.get(block.name, (-math.inf, math.inf))
+        if not low <= median(block.law) <= high:
+            unit = PARAMETERS[block.name].unit
+            texts.append(
+                f'parameter "{block.id}": a median of {median(block.law):g} {unit} is outside {low:g} to {high:g} {unit}; '
+                f"a number without a unit is read in {unit}"
+            )
+    return texts

@@ -26,7 +26,7 @@ from .elicitation import LawError, as_mapping, law
 from .errors import EvidenceError, Problem, ScenarioError
 from .evidence import FORMS, Row, check_rows, period_start, read_table, row_as_mapping, row_from_mapping
 from .limits import MAX_PROBLEMS
-from .matching import Idle, idle, match, place_of, say_idle
+from .matching import Idle, check_tablets, idle, match, odd_tablets, place_of, say_idle
 from .model import check
 from .model import warnings as model_warnings
 from .records import (
@@ -613,7 +613,7 @@ def _scenario(file: TomlFile, folder: Path, replaced: Mapping[KeyPath, str], ove
             case = _narrowed(case, idle_in[-1].keys)
         not_in_use = [] if relaxed else [problem for problem in draft.leftovers.values() if problem is not None]
         narrow[indices] = case = _with_scales(case)
-        found += not_in_use or check(case)
+        found += not_in_use or [*check(case), *check_tablets(match(case)[0])]
     later += said_once(wrong, swept)
     everywhere = _idle_everywhere(idle_in)
     left_over = _say_leftovers(drafts, idle_in, everywhere)
@@ -954,7 +954,7 @@ def _warnings(narrow: Mapping[Indices, Scenario], swept: Sequence[Swept]) -> lis
     """Return the warnings of all cases, each once."""
     warned: dict[str, list[Indices]] = {}
     for indices, case in narrow.items():
-        for text in model_warnings(case):
+        for text in (*model_warnings(case), *odd_tablets(match(case)[0])):
             warned.setdefault(text, []).append(indices)
     sweeps = [each.sweep for each in swept]
     return [f"{name}: {text}" if (name := name_cases(sweeps, where)) else text for text, where in warned.items()]

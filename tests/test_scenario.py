@@ -637,3 +637,32 @@ def test_the_schema_describes_every_key_and_knows_every_parameter() -> None:
             assert "description" in entry or key == "kind", (name, key)
     assert schema["$defs"]["ParameterBlock"]["properties"]["name"]["enum"] == list(PARAMETERS)
     assert "null" not in str(schema)
+
+
+# --- warnings about inputs ------------------------------------------------------------------------------------------------------------
+
+
+def test_tablets_that_nobody_seizes_are_warned_about_with_the_unit_they_were_read_in(valid: Path) -> None:
+    def warned(**given: Any) -> tuple[str, ...]:
+        return tuple(edge.load_scenario(valid, overrides={f"parameter.{name}.distribution": law for name, law in given.items()}).warnings)
+
+    for fentanyl, mass in ((0.01, 10), (50, 5000), ("2 mg", "0.11 g")):
+        assert warned(pill_fentanyl=fentanyl, pill_mass=mass) == ()
+    assert warned(pill_fentanyl=0.001) == (
+        'parameter "pill_fentanyl": a median of 0.001 mg is outside 0.01 to 50 mg; a number without a unit is read in mg',
+    )
+    assert warned(pill_mass="105 g") == (
+        'parameter "pill_mass": a median of 105000 mg is outside 10 to 5000 mg; a number without a unit is read in mg',
+    )
+    assert len(warned(pill_fentanyl=60, pill_mass=9000)) == 2
+
+
+def test_tablets_are_compared_where_both_blocks_serve(valid: Path) -> None:
+    """A block for light tablets of one period is above nothing where another block serves."""
+    light = '[[parameter]]\nname = "pill_mass"\nperiod = "FY2023"\ndistribution = "20 mg"\nbasis = "elicited"\nsource = "cbp"\n'
+    light += light.replace("pill_mass", "pill_fentanyl").replace("20 mg", "2 mg")
+    valid.write_text(SCENARIO.replace('mean = "1.94 mg"', 'mean = "30 mg"') + light, encoding="utf-8")
+    assert edge.load_scenario(valid).warnings == ()
+    valid.write_text(SCENARIO + light.replace("2 mg", "30 mg"), encoding="utf-8")
+    with pytest.raises(ScenarioError, match=r'"pill_fentanyl\[FY2023\]" has a median of 30 mg, and "pill_mass\[FY2023\]" one of 20 mg'):
+        edge.load_scenario(valid)
