@@ -19,7 +19,9 @@ _MOST_ROWS = 1_000_000
 _LARGEST_COUNT = 2**53  # above it a float no longer holds every whole number
 _LARGEST_AMOUNT = 1e15
 _LONGEST_NUMBER = 64
+_OTHER_COLUMN = "Check the column; amounts belong in amount"
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_POINTS = re.compile(r"[1-9][0-9]{0,2}(?:\.[0-9]{3})+")  # 20.000 is twenty thousand in half of Europe
 _GROUPED = re.compile(r"[+-]?[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]*)?")
 
 
@@ -48,6 +50,8 @@ def read_number(raw: object) -> float:
             advice = "Write digits, with a point for decimals"
             if _GROUPED.fullmatch(raw):
                 advice = f"Write {raw.replace(',', '')}"
+            elif _POINTS.fullmatch(raw):
+                advice = f"Write {raw.replace('.', '')}"
             elif re.fullmatch(r"[0-9.]+ *[a-z]+", raw):
                 advice = "The unit has a column of its own, unit"
             raise CellError(f"{shown(raw)} is not a number", allowed, advice)
@@ -71,6 +75,15 @@ def ungrouped(text: str) -> str:
     return text.replace(",", "") if _GROUPED.fullmatch(text) else text
 
 
+def check_whole(raw: object, number: float, allowed: str, advice: str) -> None:
+    """Raise CellError where `raw`, read as `number`, is no whole number, or may have been meant as another one: 20.000 is 20 or 20000."""
+    if isinstance(raw, str) and _POINTS.fullmatch(raw):
+        other = f" or {number:.0f}" if number.is_integer() else ""
+        raise CellError(f"{shown(raw)} may be two numbers", f"{allowed}, without a point", f"Write {raw.replace('.', '')}{other}")
+    if not number.is_integer():
+        raise CellError(f"{shown(raw)} is not a whole number", allowed, advice)
+
+
 def read_count(raw: object, least: int) -> int | None:
     """Return a whole number from `least` to 2^53, or None for a blank."""
     if raw == "":
@@ -79,10 +92,11 @@ def read_count(raw: object, least: int) -> int | None:
     number = read_number(raw)
     # The float is within range before its text is read exactly: Fraction("1e999999999") would take minutes.
     if not least <= number <= _LARGEST_COUNT:
-        raise CellError(f"{shown(raw)} is out of range", allowed, "Check the column; amounts belong in amount")
+        raise CellError(f"{shown(raw)} is out of range", allowed, _OTHER_COLUMN)
+    check_whole(raw, number, allowed, _OTHER_COLUMN)
     exact = Fraction(str(raw)) if number else Fraction(0)
     if exact.denominator != 1 or exact > _LARGEST_COUNT:
-        raise CellError(f"{shown(raw)} is not a whole number", allowed, "Check the column; amounts belong in amount")
+        raise CellError(f"{shown(raw)} is not a whole number", allowed, _OTHER_COLUMN)
     return int(exact)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from .csv_file import CellError, more_below, read_count, read_quantity, read_records, read_text, shown, wrong_field_count
+from .csv_file import CellError, check_whole, more_below, read_count, read_quantity, read_records, read_text, shown, wrong_field_count
 from .errors import EvidenceError, Problem
 from .files import write
 from .limits import MAX_LABEL, MAX_PROBLEMS
@@ -149,6 +149,13 @@ def _read_cells(cells: Mapping[str, object]) -> tuple[dict[str, Any], list[Probl
             allowed="a count of tablets has the form pill",
             advice="Set form to pill, or give a mass",
         )
+    if unit == "pill" and amount is not None:
+        try:
+            written = cells["amount"]
+            text = written.strip() if isinstance(written, str) else written
+            check_whole(text, amount, "tablets are counted", "Write a whole number, or give a mass")
+        except CellError as refused:
+            problems.append(refused.at("amount"))
     if n_events == 0 and amount:
         wrong(
             "amount",
@@ -229,6 +236,11 @@ def read_table(path: str | os.PathLike[str]) -> tuple[list[Row], list[Problem]]:
         n_rows = 0
         for line, cells in records:
             n_rows += 1
+            if problems and set(_REQUIRED) <= set(cells):
+                came = f"line {line} holds the columns"
+                return [], [
+                    Problem(file=name, line=1, came=came, allowed="the header must be line 1", advice="Delete what stands above it")
+                ]
             if len(problems) >= MAX_PROBLEMS:
                 problems.append(more_below(name, line))
                 break
@@ -249,15 +261,22 @@ def read_table(path: str | os.PathLike[str]) -> tuple[list[Row], list[Problem]]:
 def _header_problems(header: Sequence[str]) -> list[Problem]:
     allowed = f"the columns are {', '.join(COLUMNS)}"
     problems = []
+    meant = set()
+    if n_blank := header.count(""):
+        came = f"the header has {n_blank} empty column{'s' if n_blank > 1 else ''}"
+        problems.append(Problem(came=came, allowed=allowed, advice="Delete the commas that make them, here and below"))
     for i, column in enumerate(header):
-        if column in header[:i]:
+        if column and column in header[:i]:
             problems.append(Problem(came=f"the column {shown(column)} stands twice", allowed=allowed, advice="Delete one"))
-        elif column not in COLUMNS:
+        elif column and column not in COLUMNS:
             near = closest(column, [known for known in COLUMNS if known not in header])
+            meant.add(near)
             advice = f"The nearest is {near}" if near else "Delete it"
             problems.append(Problem(came=f"unknown column {shown(column)}", allowed=allowed, advice=advice))
     problems += [
-        Problem(came=f"the column {column} is missing", allowed=allowed, advice="Add it") for column in _REQUIRED if column not in header
+        Problem(came=f"the column {column} is missing", allowed=allowed, advice="Add it")
+        for column in _REQUIRED
+        if column not in header and column not in meant
     ]
     return problems
 

@@ -249,7 +249,7 @@ def check_tablets(matched: Match) -> list[Problem]:
             path=(*fentanyl.path, "distribution"),
             came=f'"{fentanyl.id}" has a median of {median(fentanyl.law):g} {unit}, and "{mass.id}" one of {median(mass.law):g} {unit}',
             allowed="a tablet holds no more fentanyl than it weighs",
-            advice='write both with their unit, as "2 mg" and "0.11 g": pill_fentanyl is per tablet and pill_mass that of the whole tablet, '
+            advice='write both with their unit, as "2 mg" and "0.11 g": pill_fentanyl is per tablet, pill_mass that of the whole tablet, '
             f"both in {unit} where no unit is written",
         )
         for fentanyl, mass in pairs

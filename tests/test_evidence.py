@@ -34,7 +34,8 @@ def rows(draw):
     """A valid row; masses are already in kg."""
     form = draw(st.sampled_from(FORMS))
     n_events = draw(st.one_of(st.none(), st.integers(0, 2**53)))
-    amount = 0.0 if n_events == 0 else draw(st.floats(0, 1e12))
+    unit = draw(st.sampled_from(("kg", "pill"))) if form == "pill" else "kg"
+    amount = 0.0 if n_events == 0 else draw(st.floats(0, 1e12) if unit == "kg" else st.integers(0, 10**12).map(float))
     n_min = draw(st.integers(1, 1000)) if n_events is None else 1
     return Row(
         corridor=draw(labels),
@@ -42,7 +43,7 @@ def rows(draw):
         form=form,
         n_events=n_events,
         amount=amount,
-        unit=draw(st.sampled_from(("kg", "pill"))) if form == "pill" else "kg",
+        unit=unit,
         rounding=draw(st.floats(0, 1)) * amount,
         n_min=n_min,
         n_max=draw(st.integers(n_min, 10_000)) if n_events is None else 300,
@@ -137,6 +138,11 @@ def test_lines_are_those_of_the_file_also_after_a_note_of_several_lines(read):
 
 WRONG_ROWS = {
     "a count that is not whole": ("a,FY2024,powder,1.5,1,kg,,,,,", "n_events", "whole number"),
+    "a count with a point between thousands": ("a,FY2024,powder,1.000,1,kg,,,,,", "n_events", "Write 1000 or 1."),
+    "a count with points between thousands": ("a,FY2024,powder,1.234.567,1,kg,,,,,", "n_events", "Write 1234567."),
+    "tablets with a point between thousands": ("a,FY2024,pill,1,20.000,pill,,,,,", "amount", "Write 20000 or 20."),
+    "some tablets with a point between thousands": ("a,FY2024,pill,1,20.500,pill,,,,,", "amount", "Write 20500."),
+    "half a tablet": ("a,FY2024,pill,1,20000.5,pill,,,,,", "amount", "is not a whole number; tablets are counted"),
     "a negative count": ("a,FY2024,powder,-1,1,kg,,,,,", "n_events", "out of range"),
     "a count that is a word": ("a,FY2024,powder,some,1,kg,,,,,", "n_events", "'some' is not a number"),
     "a count beyond 2^53": ("a,FY2024,powder,9007199254740993,1,kg,,,,,", "n_events", "2^53"),
@@ -210,10 +216,11 @@ def test_all_problems_come_at_once(read):
 @pytest.mark.parametrize(
     ("header", "words"),
     [
-        (HEADER.replace("amount", "amuont"), ["unknown column 'amuont'", "The nearest is amount", "column amount is missing"]),
+        (HEADER.replace("amount", "amuont"), ["unknown column 'amuont'", "The nearest is amount"]),
         (HEADER.replace("corridor,", ""), ["column corridor is missing"]),
         (HEADER.replace("note", "amount"), ["'amount' stands twice"]),
-        (HEADER.replace("note", ""), ["unknown column ''"]),
+        (HEADER.replace("note", ""), ["the header has 1 empty column;"]),
+        (HEADER + ",,", ["the header has 2 empty columns;"]),
         (HEADER.replace("form", "FORM"), ["unknown column 'FORM'", "The nearest is form"]),
         (HEADER.replace("form", "zzz").replace("unit", "qqq"), ["'zzz'", "'qqq'", "form is missing", "unit is missing"]),
     ],
@@ -225,9 +232,23 @@ def test_a_wrong_header_is_named(read, header, words):
         assert any(word in str(problem) and (problem.file, problem.line) == ("t.csv", 1) for problem in problems)
 
 
+def test_a_header_in_capitals_is_named_once_for_each_column(read):
+    _, problems = read(table(GOOD, header=HEADER.title()))
+    near = [problem.advice for problem in problems if problem.line == 1]
+    assert near == [f"The nearest is {column}" for column in HEADER.split(",")]
+
+
+def test_a_title_above_the_header_is_all_that_is_said(read):
+    for title in ("Seizures of 2024\n", "Seizures,by,place\n\nin 2024\n"):
+        line = title.count("\n") + 1
+        assert list(map(str, read(title + table(GOOD, GOOD))[1])) == [
+            f"t.csv:1: line {line} holds the columns; the header must be line 1. Delete what stands above it."
+        ]
+
+
 def test_cells_below_a_wrong_header_are_checked_too(read):
     _, problems = read(table(GOOD.replace("82", "-82"), header=HEADER.replace("amount", "amuont")))
-    assert [problem.line for problem in problems] == [1, 1, 2]
+    assert [problem.line for problem in problems] == [1, 2]
 
 
 @pytest.mark.parametrize(
