@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import calendar
+import contextlib
 import datetime
 import os
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +30,7 @@ _REQUIRED = COLUMNS[:6]
 _N_MIN, _N_MAX = 1, 300
 
 _TWO_DATES = re.compile(r"([0-9]+-[0-9]+-[0-9]+)/([0-9]+-[0-9]+-[0-9]+)")
+_ANY_DATES = re.compile(r"([0-9]+)[-./]([0-9]+)[-./]([0-9]+)(?: *[^0-9A-Za-z] *| +to +)([0-9]+)[-./]([0-9]+)[-./]([0-9]+)")
 _YEAR = re.compile(r"(?:FY|CY)([0-9]{4})")
 
 
@@ -292,17 +295,71 @@ def check_rows(rows: Iterable[Row]) -> list[Problem]:
         if eventful and not any(row.amount > 0 for row in members):
             counts = [row.n_events for row in eventful]
             events = "an unknown number of" if None in counts else str(sum(n for n in counts if n is not None))
-            place = re.fullmatch(r"(.+):([0-9]+)", eventful[0].where, re.DOTALL)
             problems.append(
-                Problem(
+                _at_row(
+                    eventful[0],
                     came=f"{events} events with a total amount of 0 in {', '.join(stratum)}",
                     allowed="the weights of a stratum with events must be known",
                     advice="Give an amount, or leave the stratum out",
-                    file=place[1] if place else eventful[0].where or None,
-                    line=int(place[2]) if place else None,
                 )
             )
     return problems
+
+
+def odd_labels(rows: Iterable[Row]) -> list[Problem]:
+    """Return a note for labels that differ in case, blanks or dashes only, and for periods that look like dates and are none."""
+    first: dict[tuple[str, str], Row] = {}
+    for row in rows:
+        first.setdefault(("corridor", row.corridor), row)
+        first.setdefault(("period", row.period), row)
+    notes = []
+    alike: dict[tuple[str, str], str] = {}
+    for (kind, label), row in first.items():
+        other = alike.setdefault((kind, _folded(label)), label)
+        if other != label:
+            came = f"{shown(label)} beside {shown(other)}"
+            allowed = f"each {kind} has one label, so these are two"
+            notes.append(_at_row(row, path=(kind,), came=came, allowed=allowed, advice="Write both alike if one is meant"))
+        if kind == "period" and (dates := _as_dates(label)):
+            came, allowed = f"{shown(label)} looks like dates", "only two ISO dates tell how long a period is"
+            notes.append(_at_row(row, path=(kind,), came=came, allowed=allowed, advice=f"Write {' or '.join(dates)}"))
+    return notes
+
+
+def equal_rows(rows: Iterable[Row]) -> list[Problem]:
+    """Return one note about rows that are equal in every cell, if there are any: they may be one row that was pasted twice."""
+    seen: dict[Row, Row] = {}
+    twice = [(row, seen[row]) for row in rows if seen.setdefault(row, row) is not row]
+    if not twice:
+        return []
+    row, before = twice[0]
+    came = f"this row is equal to {before.where} in every cell" + (f", one of {len(twice)} such rows" if len(twice) > 1 else "")
+    return [_at_row(row, came=came, allowed="both count", advice="Delete one, or tell them apart by a note")]
+
+
+def _folded(label: str) -> str:
+    plain = unicodedata.normalize("NFKC", label).casefold()
+    return "".join("-" if unicodedata.category(mark) == "Pd" or mark == "\u2212" else mark for mark in plain if not mark.isspace())
+
+
+def _as_dates(label: str) -> list[str]:
+    """Return the periods that a label may mean which is two dates, but not two ISO dates and a slash."""
+    dates = _ANY_DATES.fullmatch(label)
+    if dates is None or _TWO_DATES.fullmatch(label):
+        return []
+    parts = [int(part) for part in dates.groups()]
+    found = []
+    for order in ((0, 1, 2), (2, 1, 0), (2, 0, 1)):  # year first, day first, month first
+        with contextlib.suppress(ValueError, OverflowError):
+            first, last = (datetime.date(*(date[i] for i in order)) for date in (parts[:3], parts[3:]))
+            found += [f"{first}/{last}"] if first.year >= 1900 and first <= last else []
+    return list(dict.fromkeys(found))
+
+
+def _at_row(row: Row, **parts: Any) -> Problem:
+    """Return a problem at the place where a row was written, as far as it is known."""
+    place = re.fullmatch(r"(.+):([0-9]+)", row.where, re.DOTALL)
+    return Problem(**parts, file=place[1] if place else row.where or None, line=int(place[2]) if place else None)
 
 
 def period_days(label: str) -> int | None:

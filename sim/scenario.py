@@ -24,7 +24,7 @@ from .conditions import read_condition
 from .distributions import Law, cdf, support
 from .elicitation import LawError, as_mapping, law
 from .errors import EvidenceError, Problem, ScenarioError
-from .evidence import FORMS, Row, check_rows, period_start, read_table, row_as_mapping, row_from_mapping
+from .evidence import FORMS, Row, check_rows, equal_rows, odd_labels, period_start, read_table, row_as_mapping, row_from_mapping
 from .limits import MAX_PROBLEMS
 from .matching import Idle, check_tablets, idle, match, odd_tablets, place_of, say_idle
 from .model import check
@@ -631,6 +631,8 @@ def _scenario(file: TomlFile, folder: Path, replaced: Mapping[KeyPath, str], ove
     if problems:
         return None
     document = _document(whole, first, swept, with_values(document, swept, (0,) * len(swept)))
+    # A label that a selection leaves out is the slip that hides rows; a copy of loads takes a row for each seizure, and many are alike.
+    notes += [*odd_labels(first.all_rows), *(equal_rows(whole.rows) if whole.load_law != "copy" else ())]
     notes += [*left_over, *_source_notes(whole, first.described, first.sources)]
     sweeps = tuple(each.sweep for each in swept)
     warnings = (*(str(file.locate(note)) for note in notes), *_warnings(narrow, swept))

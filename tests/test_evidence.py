@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sim import csv_file, evidence
-from sim.evidence import COLUMNS, FORMS, Row, check_rows, period_days, read_table, row_as_mapping, row_from_mapping
+from sim.evidence import COLUMNS, FORMS, Row, check_rows, equal_rows, odd_labels, period_days, read_table, row_as_mapping, row_from_mapping
 from sim.units import MASS_UNITS, to_kg
 
 HEADER = "corridor,period,form,n_events,amount,unit,rounding,n_min,n_max,source,note"
@@ -473,3 +473,47 @@ def test_examples_in_docstrings():
     tried = doctest.testmod(evidence)
     assert tried.attempted > 0
     assert tried.failed == 0
+
+
+# What is right but odd
+
+
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        (("FY2023", "FY2024", "FY2023-Oct-Apr"), []),
+        (("FY2023", "fy2023", "FY 2023"), ["'fy2023' beside 'FY2023'", "'FY 2023' beside 'FY2023'"]),
+        (("Oct-Apr", "Oct\u2013Apr", "Oct\u2212Apr"), ["'Oct\u2013Apr' beside 'Oct-Apr'", "'Oct\u2212Apr' beside 'Oct-Apr'"]),
+        (("2022-10-01/2023-09-30", "1999", "10/12"), []),
+        (("01/10/2022-30/09/2023",), ["looks like dates", "Write 2022-10-01/2023-09-30."]),
+        (("2022/10/01-2023/09/30",), ["looks like dates", "Write 2022-10-01/2023-09-30."]),
+        (("10/01/2022 to 09/30/2023",), ["looks like dates", "Write 2022-10-01/2023-09-30."]),
+        (("2022-10-01 / 2023-09-30",), ["looks like dates", "Write 2022-10-01/2023-09-30."]),
+        (("1.2.2023 \u2013 3.4.2023",), ["looks like dates", "Write 2023-02-01/2023-04-03 or 2023-01-02/2023-03-04."]),
+        (("40/10/2022-50/09/2023",), []),
+    ],
+)
+def test_odd_periods_are_noted_at_their_first_row(read, labels, told):
+    found, problems = read(table(*(f"a,{label},powder,1,{n},kg,,,,," for n, label in enumerate((*labels, *labels), start=1))))
+    assert problems == []
+    notes = [str(note) for note in odd_labels(found)]
+    for words in told:
+        assert any(words in note for note in notes), notes
+    assert len(notes) == len([words for words in told if "Write" not in words])
+    assert all(f"t.csv:{labels.index(note.split(chr(39))[1]) + 2}: period: " in note for note in notes)
+
+
+def test_corridors_that_differ_in_case_are_noted(read):
+    found, _ = read(table("Port-A,FY2024,powder,1,1,kg,,,,,", "port-a,FY2024,powder,1,1,kg,,,,,"))
+    (note,) = odd_labels(found)
+    assert str(note).startswith("t.csv:3: corridor: 'port-a' beside 'Port-A'; each corridor has one label")
+
+
+def test_equal_rows_are_noted_once(read):
+    found, _ = read(table(GOOD, "a,FY2024,pill,1,1,kg,,,,,", GOOD, GOOD.replace("as weighed", "another")))
+    assert list(map(str, equal_rows(found))) == [
+        "t.csv:4: this row is equal to t.csv:2 in every cell; both count. Delete one, or tell them apart by a note."
+    ]
+    again, _ = read(table(GOOD, GOOD, GOOD))
+    assert "in every cell, one of 2 such rows; both count" in str(equal_rows(again)[0])
+    assert equal_rows(found[:2]) == []

@@ -666,3 +666,13 @@ def test_tablets_are_compared_where_both_blocks_serve(valid: Path) -> None:
     valid.write_text(SCENARIO + light.replace("2 mg", "30 mg"), encoding="utf-8")
     with pytest.raises(ScenarioError, match=r'"pill_fentanyl\[FY2023\]" has a median of 30 mg, and "pill_mass\[FY2023\]" one of 20 mg'):
         edge.load_scenario(valid)
+
+
+def test_slips_in_the_evidence_are_warned_about_in_labels_that_are_left_out_too(valid: Path) -> None:
+    again = TABLE.splitlines()[1]
+    (valid.parent / "table.csv").write_text(f"{TABLE}{again}\n{again.replace('east', 'East')}\n", encoding="utf-8")
+    warned = edge.load_scenario(valid).warnings
+    assert [text.partition("table.csv:")[2].partition(";")[0] for text in warned] == [
+        "7: corridor: 'East' beside 'east'",
+        f"6: this row is equal to {valid.parent / 'table.csv'}:2 in every cell",
+    ]
