@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import math
@@ -13,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
 from .errors import EvidenceError, Problem
+from .units import closest
 
 _LARGEST_FILE = 64 * 2**20
 _MOST_ROWS = 1_000_000
@@ -147,7 +149,11 @@ def read_records(path: str | os.PathLike[str], name: str) -> Iterator[tuple[int,
         with open(path, "rb") as stream:
             raw = stream.read(_LARGEST_FILE + 1)
     except FileNotFoundError:
-        raise refuse("there is no such file", advice="Check the path") from None
+        siblings: list[str] = []
+        with contextlib.suppress(OSError):  # the folder may be missing too, or closed to reading
+            siblings = os.listdir(os.path.dirname(path) or ".")
+        near = closest(os.path.basename(name), siblings)
+        raise refuse("there is no such file", advice=f"The nearest is {shown(near)}" if near else "Check the path") from None
     except (OSError, ValueError) as wrong:
         raise refuse(
             f"it cannot be read: {getattr(wrong, 'strerror', None) or wrong}", advice="Check the path and its permissions"

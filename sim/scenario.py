@@ -124,6 +124,14 @@ def _inside(name: str, folder: Path, path: KeyPath, problems: list[Problem]) -> 
     return None
 
 
+def _of_a_file(name: str, path: KeyPath, problems: Sequence[Problem]) -> list[Problem]:
+    """Return the problems of a file that the scenario names at `path`; one with the whole of it is said there."""
+    return [
+        replace(problem, file=None, path=path, came=f"{shown(name)}: {problem.came}") if problem.line is None else problem
+        for problem in problems
+    ]
+
+
 def _read_sources(table: EvidenceTable, folder: Path, problems: list[Problem]) -> dict[str, Source]:
     """Return the sources by key, from the file that the scenario names or from the scenario itself."""
     if not isinstance(table.sources, str):
@@ -134,7 +142,7 @@ def _read_sources(table: EvidenceTable, folder: Path, problems: list[Problem]) -
     try:
         file = read_toml(target, "a sources file")
     except ScenarioError as error:
-        problems.extend(error.problems)
+        problems.extend(_of_a_file(table.sources, ("evidence", "sources"), error.problems))
         return {}
     found = check_scalars(file.document)
     sources = validated(SourcesTable, file.document, (), found)
@@ -164,7 +172,7 @@ def _read_rows(tables: Sequence[str] | None, raw_rows: Any, file: TomlFile, fold
         seen[real] = name
         found, wrong = read_table(target)
         rows += found
-        problems += wrong
+        problems += _of_a_file(name, path, wrong)
     if not isinstance(raw_rows, list):
         problems.append(Problem(path=("evidence", "row"), came=shown(raw_rows), allowed="rows are tables", advice="Write [[evidence.row]]"))
         return None
