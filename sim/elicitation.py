@@ -273,7 +273,10 @@ def _from_moments(kind: str, mean: float, sd: float, given: Mapping[str, float],
         return df, mean, sd * math.sqrt((df - 2.0) / df)
     if kind == "beta":
         if not 0 < mean < 1:
-            problems.append(Problem(path=("mean",), came=f"mean = {mean:g}", allowed="the mean of a beta lies between 0 and 1"))
+            advice = f"{mean:g} % is {mean / 100:g}" if 1 < mean < 100 else ""
+            problems.append(
+                Problem(path=("mean",), came=f"mean = {mean:g}", allowed="the mean of a beta lies between 0 and 1", advice=advice)
+            )
             return None
         limit = math.sqrt(mean * (1.0 - mean))
         size = (mean / sd) * ((1.0 - mean) / sd) - 1.0
@@ -308,7 +311,9 @@ def _from_interval(kind: str, low: float, high: float, given: Mapping[str, float
     if low < high and not (bottom < low and high < top):
         came = f"the interval {low:g} to {high:g} leaves the support of a {kind}"
         allowed = f"both ends lie between {bottom:g} and {top:g}, ends excluded"
-        problems.append(Problem(path=("interval",), came=came, allowed=allowed))
+        in_percent = top == 1.0 and low > 0 and 1 < high < 100
+        advice = f"{low:g} % is {low / 100:g}: write [{low / 100:g}, {high / 100:g}]" if in_percent else ""
+        problems.append(Problem(path=("interval",), came=came, allowed=allowed, advice=advice))
     if problems:
         return None
     tail = 0.5 * (1.0 - probability)

@@ -21,7 +21,7 @@ import tomli_w
 from pydantic import BaseModel
 
 from .conditions import read_condition
-from .distributions import Law, cdf, support
+from .distributions import Law, cdf, median, support
 from .elicitation import LawError, as_mapping, law
 from .errors import EvidenceError, Problem, ScenarioError
 from .evidence import FORMS, Row, check_rows, equal_rows, odd_labels, period_start, read_table, row_as_mapping, row_from_mapping
@@ -292,6 +292,9 @@ def _law(block: ParameterBlock, raw: Mapping[str, Any], path: KeyPath, problems:
         bounds = [f"lower = {entry.low:g}"] * (low < entry.low) + [f"upper = {entry.high:g}"] * (high > entry.high)
         came = f"the law reaches from {low:g} to {high:g}{unit}, beyond the domain"
         advice = f"Truncate it with {' and '.join(bounds)}, or choose another law" if bounds else f"Give {entry.low:g} no probability"
+    middle = median(found)
+    if entry.high == 1 < middle < 100:  # a law that was meant in percent would not be mended by a truncation
+        advice = f"A fraction is 0..1: {middle:.4g} % is {middle / 100:.4g}"
     problems.append(Problem(path=path, came=came, allowed=f"{name} lies in {domain}{unit}", advice=advice))
     return None
 

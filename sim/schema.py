@@ -53,6 +53,10 @@ def _id(text: str) -> str:
     return text
 
 
+def _is_number(raw: Any) -> bool:
+    return isinstance(raw, int | float) and not isinstance(raw, bool)
+
+
 def _unique(labels: list[str]) -> list[str]:
     if len(set(labels)) < len(labels):
         raise _wrong("the same name stands twice in the list", "each may stand once", "Delete one")
@@ -62,7 +66,10 @@ def _unique(labels: list[str]) -> list[str]:
 def _labels(raw: Any) -> tuple[str, ...]:
     labels = [raw] if isinstance(raw, str) else raw
     if not isinstance(labels, list) or not labels or not all(isinstance(label, str) and label for label in labels):
-        raise _wrong(shown(raw), "a selector is a label or a list of labels", "Leave the key out to match any label")
+        given = raw if isinstance(raw, list) else [raw]
+        quoted = ", ".join(json.dumps(str(label), ensure_ascii=False) for label in given)
+        advice = f"Write {quoted if given is not raw else f'[{quoted}]'}" if any(map(_is_number, given)) and len(quoted) < 200 else ""
+        raise _wrong(shown(raw), "a selector is a label or a list of labels", advice or "Leave the key out to match any label")
     return tuple(_unique(labels))
 
 
@@ -629,12 +636,20 @@ def _problem(details: Mapping[str, Any], model: type[BaseModel], raw: dict[str, 
             bound = next(iter(context.values()))
             allowed = f"it must be {sign} {bound:{'g' if isinstance(bound, float) else '' if key == 'seed' else ','}}"
             advice = f"{'Raise' if sign[0] == '>' else 'Lower'} it"
+            if key == "probability" and 1 < given < 100:
+                advice = f"Write {given / 100:g}"
         case "int_type" | "int_from_float":
             allowed, advice = "it must be an integer", "Write digits only, without quotes and without a decimal point"
+            if isinstance(given, float) and given.is_integer() and abs(given) < 2**63:
+                advice = f"Write {int(given):_}"
         case "float_type" | "finite_number":
             allowed, advice = "it must be a number", "Write digits, without quotes"
+            if isinstance(given, str) and (percent := re.fullmatch(r"\s*([0-9]{1,3}(?:\.[0-9]+)?)\s*%\s*", given)):
+                advice = f"A fraction is 0..1: write {float(percent[1]) / 100:g}"
         case "string_type":
             allowed, advice = "it must be a text", f'Write {key} = "..."'
+            if _is_number(given) and len(shown(given)) < 30:
+                advice = f'Write "{given}"'
         case "list_type":
             allowed, advice = "it must be a list", f"Write {key} = [...]"
         case "dict_type" | "model_type" | "model_attributes_type":

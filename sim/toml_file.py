@@ -101,6 +101,8 @@ def read_toml(path: str | os.PathLike[str], what: str) -> TomlFile:
         raise refuse(f"this file cannot be read ({error})", f"{what} is a TOML file", "Check the path") from None
     if len(content) > MAX_BYTES:
         raise refuse(f"this file is larger than {MAX_BYTES:,} bytes", f"{what} has at most {MAX_BYTES:,} bytes", "Shorten it")
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise refuse("this file is UTF-16 text", "TOML is UTF-8", "Save the file as UTF-8")
     try:
         text = content.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
@@ -114,6 +116,9 @@ def read_toml(path: str | os.PathLike[str], what: str) -> TomlFile:
     except tomllib.TOMLDecodeError as error:
         found = re.search(r" ?\(at (?:line (\d+), column (\d+)|end of document)\)", str(error))
         came, at_line, at_column = (str(error)[: found.start()], found[1], found[2]) if found is not None else (str(error), None, None)
+        if twice := re.fullmatch(r"Cannot declare \((.+?),?\) twice", came):
+            keys = re.findall(r"'([^']*)'", twice[1])
+            came = f"[{'.'.join(keys)}] is declared twice"
         came += f" at column {at_column}" if at_column else " at the end of the file"
         line = int(at_line) if at_line else text.count("\n") + 1
         raise refuse(came, "this is not TOML 1.0", "Correct this line first; other errors follow then", line) from None
