@@ -185,14 +185,24 @@ def _check_keys(spec: Mapping[str, Any], known: Sequence[str], path: tuple[str |
             problems.append(Problem(path=(*path, str(key)), came=came, advice=_nearest(key, known)))
 
 
+def parametrisations(kind: str) -> list[tuple[str, ...]]:
+    """Return the ways to give a law of NATURAL parameters, each as its keys; `df` of a student_t goes with all of them.
+
+    >>> parametrisations("beta")
+    [('alpha', 'beta'), ('mean', 'sd'), ('interval', 'probability')]
+    """
+    forms = [tuple(key for key in NATURAL[kind] if (kind, key) != ("student_t", "df"))]
+    if kind in ELICITED:
+        forms += [form for form in (("mean", "sd"), ("interval", "probability")) if form not in forms]
+    return forms
+
+
 def _read_family(
     kind: str, spec: Mapping[str, Any], unit: str, path: tuple[str | int, ...], problems: list[Problem]
 ) -> tuple[tuple[str, Any], ...] | None:
     """Read a law of NATURAL parameters in any of its parametrisations."""
     shared = ("df",) if kind == "student_t" else ()
-    forms = [tuple(key for key in NATURAL[kind] if key not in shared)]
-    if kind in ELICITED:
-        forms += [form for form in (("mean", "sd"), ("interval", "probability")) if form not in forms]
+    forms = parametrisations(kind)
     before = len(problems)
     _check_keys(spec, (*shared, *(key for form in forms for key in form)), path, problems)
     misspelt = len(problems) > before  # then what is missing is there under another name

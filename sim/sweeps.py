@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from .elicitation import NATURAL, parametrisations
 from .errors import Problem
 from .limits import MAX_CASES
 from .records import DIMENSIONS, LAYOUT_NAMES, Sweep
@@ -30,7 +32,8 @@ from .schema import (
     SweepBlock,
     as_far,
 )
-from .toml_file import KeyPath, nearest, shown
+from .toml_file import KeyPath, shown
+from .units import closest
 
 BLOCKS: Mapping[str, type[BaseModel]] = {
     "parameter": ParameterBlock,
@@ -126,16 +129,51 @@ def _not_there(document: Mapping[str, Any], name: str) -> str:
     return f"The file has no [{kind}]; write it there" if kind == "groups" else f"The file has no [[{kind}]]; write one there, with an id"
 
 
+def _nearest_path(name: str, paths: Mapping[str, KeyPath]) -> str:
+    """Return advice that names the path most like `name`, which may lack the table in front, or what of a parameter is meant."""
+    short = {path.partition(".")[2]: path for path, keys in paths.items() if keys[0] in TABLES}
+    for path in (path for path, keys in paths.items() if keys[0] == "parameter" and keys[2:] == ("distribution",)):
+        stem = path.removesuffix(".distribution")
+        short |= {stem: path, stem.partition(".")[2]: path}
+    near = closest(name, [*paths, *short])
+    return f"The nearest is {json.dumps(short.get(near, near), ensure_ascii=False)}" if near is not None else ""
+
+
+def _second_form(document: Mapping[str, Any], keys: KeyPath) -> str:
+    """Return the keys of a law that contradict one put at `keys`: those of another parametrisation; "" where there are none.
+
+    The law would be given twice, and no path deletes a key.
+    """
+    match keys:
+        case ("parameter", int(number), "distribution", str(key)):
+            table = document["parameter"][number - 1]["distribution"]
+            forms = parametrisations(table["kind"]) if table.get("kind") in NATURAL else []
+            mine, others = ([other for form in forms if (key in form) == own for other in form if other in table] for own in (True, False))
+            if others and not mine and any(key in form for form in forms):
+                return ", ".join(others)
+    return ""
+
+
+def _given_twice(path: str, others: str) -> tuple[str, str, str]:
+    law, _, key = path.rpartition(".")
+    came = f"{key} beside {others}, which stand there, gives the law twice"
+    return came, "a law is given in one way", f"Set the whole of {law}, as {{ kind = ... }}"
+
+
 def override(document: dict[str, Any], overrides: Mapping[str, Any], problems: list[Problem]) -> dict[KeyPath, str]:
     """Put the values of `--set` into `document`, in order, and return which key paths they replaced."""
     replaced: dict[KeyPath, str] = {}
     for name, given in overrides.items():
         paths = settable(document)
         if name not in paths:
-            advice = _not_there(document, name) or nearest(name, paths)
+            advice = _not_there(document, name) or _nearest_path(name, paths)
             problems.append(Problem(file=f"--set {name}", came="there is no such path", allowed=_PATHS, advice=advice))
             continue
         keys = paths[name]
+        if others := _second_form(document, keys):
+            came, allowed, advice = _given_twice(name, others)
+            problems.append(Problem(file=f"--set {name}", came=came, allowed=allowed, advice=advice))
+            continue
         _keep_id(document, keys)
         table: Any = document
         for part in keys[:-1]:
@@ -202,7 +240,7 @@ def _keys(
             came, allowed = f"{shown(path)} cannot be swept", "a sweep varies what numbers follow from, and no names"
             problems.append(Problem(path=here, came=came, allowed=allowed, advice="Run it once for each value with --set"))
         else:
-            advice = _not_there(document, path) or nearest(path, paths)
+            advice = _not_there(document, path) or _nearest_path(path, paths)
             problems.append(Problem(path=here, came=f"there is no path {shown(path)}", allowed=_PATHS, advice=advice))
         return None
     keys = paths[path]
@@ -213,6 +251,10 @@ def _keys(
             return None
     if keys in replaced:
         notes.append(Problem(path=here, came=f"--set fixes {path}, so it is not swept", advice="The result has no such dimension"))
+        return None
+    if others := _second_form(document, keys):
+        came, allowed, advice = _given_twice(path, others)
+        problems.append(Problem(path=here, came=came, allowed=allowed, advice=advice))
         return None
     for deeper, name in replaced.items():
         if _inside(deeper, keys):

@@ -385,6 +385,11 @@ def test_a_block_keeps_its_id_when_its_selectors_are_set(valid: Path) -> None:
         ("parameter.detection_rate[eas].correlation", "parameter.detection_rate[east].correlation"),
         ("parameter.detection_rate[west].distribution.men", "parameter.detection_rate[west].distribution.mean"),
         ("correlation.border.value", "correlation.borders.value"),
+        ("powder_purity", "parameter.powder_purity.distribution"),
+        ("powder_purty", "parameter.powder_purity.distribution"),
+        ("parameter.powder_purity", "parameter.powder_purity.distribution"),
+        ("detection_rate[wets]", "parameter.detection_rate[west].distribution"),
+        ("draws", "run.draws"),
     ],
 )
 def test_a_path_that_does_not_exist_is_an_error_with_the_nearest(valid: Path, path: str, nearest: str) -> None:
@@ -392,6 +397,26 @@ def test_a_path_that_does_not_exist_is_an_error_with_the_nearest(valid: Path, pa
         edge.load_scenario(valid, overrides={path: 1})
     assert f"--set {path}: there is no such path" in str(refused.value)
     assert f'The nearest is "{nearest}"' in str(refused.value)
+
+
+def test_a_second_way_to_give_a_law_is_refused_at_what_puts_it_there(valid: Path) -> None:
+    path = "parameter.detection_rate[east].distribution"
+    with pytest.raises(ScenarioError) as refused:
+        edge.load_scenario(valid, overrides={f"{path}.mean": 0.2, f"{path}.lower": 0.01, f"{path}.probability": 0.8})
+    assert str(refused.value) == (
+        f"--set {path}.mean: mean beside interval, probability, which stand there, gives the law twice; a law is given in one way. "
+        f"Set the whole of {path}, as {{ kind = ... }}."
+    )
+    valid.write_text(SCENARIO + f'\n[[sweep]]\ndim = "mean"\npath = "{path}.mean"\nvalues = [0.1, 0.2]\n', encoding="utf-8")
+    with pytest.raises(ScenarioError, match=r"sweep\[1\]\.path: mean beside interval, probability, which stand there") as refused:
+        edge.load_scenario(valid)
+    assert len(refused.value.problems) == 1
+    # what stands there may be changed, and a file that gives a law twice itself is told so
+    west = path.replace("east", "west")
+    edge.load_scenario(WrongFiles(name="valid", files=VALID, fragments=()).write(valid.parent), overrides={f"{west}.mean": 0.2})
+    valid.write_text(SCENARIO.replace("sd = 0.05", "sd = 0.05, alpha = 2"), encoding="utf-8")
+    with pytest.raises(ScenarioError, match=r"scenario\.toml:33: .*two parametrisations at once"):
+        edge.load_scenario(valid, overrides={f"{west}.mean": 0.2})
 
 
 def test_set_asks_for_sensitivity_where_the_file_does_not(valid: Path) -> None:
