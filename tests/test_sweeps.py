@@ -132,7 +132,7 @@ def test_cases_with_other_needs_draw_the_same_numbers_under_one_map_of_dimension
 UNCERTAIN = {
     "detection_rate": {"kind": "beta", "mean": 0.2, "sd": 0.05},
     "powder_purity": 0.1,
-    "pill_mass": 0.11,
+    "pill_mass": 110.0,
     "pill_fentanyl": 2.0,
     "pill_share": {"kind": "beta", "mean": 0.4, "sd": 0.1},
     "load_log_sd": 1.5,
