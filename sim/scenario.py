@@ -383,6 +383,20 @@ def _correlation(block: CorrelationBlock, raw: Mapping[str, Any], path: KeyPath,
     )
 
 
+def _stand_in(block: ParameterBlock) -> Law | None:
+    """Return a law within the domain of a block whose own was refused: which blocks match, and what goes together, hangs on no law."""
+    if block.name is None:
+        return None
+    entry = PARAMETERS[block.name]
+    return Law(kind="constant", parameters=(("value", entry.high if math.isfinite(entry.high) else entry.low + 1.0),))
+
+
+def _ids_in_doubt(found: Sequence[Problem]) -> bool:
+    """Return whether something wrong with the parameters leaves in doubt what they are called and where they hold."""
+    doubtful = {"id", "name", *DIMENSIONS}
+    return any(problem.path[:1] == ("parameter",) and (len(problem.path) < 3 or problem.path[2] in doubtful) for problem in found)
+
+
 def _unknown_names(document: Mapping[str, Any], found: Sequence[Problem]) -> list[Problem]:
     """Return a problem for each name in a correlation that no parameter block bears, where all ids can be trusted.
 
@@ -390,8 +404,7 @@ def _unknown_names(document: Mapping[str, Any], found: Sequence[Problem]) -> lis
     """
     kinds = [raw if isinstance(raw := document.get(kind, []), list) else [] for kind in ("parameter", "correlation")]
     parameters, correlations = ([raw if isinstance(raw, dict) else {} for raw in blocks] for blocks in kinds)
-    doubtful = {"id", "name", *DIMENSIONS}
-    if any(problem.path[:1] == ("parameter",) and (len(problem.path) < 3 or problem.path[2] in doubtful) for problem in found):
+    if _ids_in_doubt(found):
         return []
     ids = [block_id(raw) for raw in parameters]
     problems = []
@@ -586,13 +599,17 @@ def load_scenario(path: str | os.PathLike[str], *, overrides: Mapping[str, Any] 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Draft:
-    """One case as its tables say it, with what serves nothing still in it; the tables behind its blocks, and every row of the evidence."""
+    """One case as its tables say it, with what serves nothing still in it; the tables behind its blocks, and every row of the evidence.
+
+    One that is not `whole` has stand-ins for what was refused: it is good for finding what else is wrong, and for nothing else.
+    """
 
     scenario: Scenario
     described: Mapping[KeyPath, Any]
     sources: Mapping[str, Source]
     leftovers: _Leftovers
     all_rows: Sequence[Row]
+    whole: bool
 
 
 def _scenario(file: TomlFile, folder: Path, replaced: Mapping[KeyPath, str], overridden: bool, problems: list[Problem]) -> Scenario | None:
@@ -617,13 +634,18 @@ def _scenario(file: TomlFile, folder: Path, replaced: Mapping[KeyPath, str], ove
         draft = _draft(with_values(document, swept, indices), file, folder, _once(made, touched, indices, found), found)
         if draft is None:
             continue
-        drafts.append(draft)
-        case = draft.scenario
-        if relaxed:
-            idle_in.append(_idle(draft))
-            case = _narrowed(case, idle_in[-1].keys)
+        case, nothing = draft.scenario, _idle(draft) if relaxed else None
+        if nothing is not None:
+            case = _narrowed(case, nothing.keys)
         not_in_use = [] if relaxed else [problem for problem in draft.leftovers.values() if problem is not None]
-        narrow[indices] = case = _with_scales(case)
+        case = _with_scales(case)
+        if not draft.whole:
+            told = {problem.path for problem in found}
+            found += [problem for problem in not_in_use or check(case) if problem.path not in told]
+            continue
+        drafts.append(draft)
+        narrow[indices] = case
+        idle_in += [nothing] if nothing is not None else []
         found += not_in_use or [*check(case), *check_tablets(match(case)[0])]
     later += said_once(wrong, swept)
     everywhere = _idle_everywhere(idle_in)
@@ -763,7 +785,7 @@ def _draft(document: Mapping[str, Any], file: TomlFile, folder: Path, once: _Onc
                 (path, "in use"),
                 [path, *selection],
                 lambda found, block=block, raw=raw, path=path, its_law=its_law: _parameter(
-                    block, raw, path, its_law, groups, in_use, found
+                    block, raw, path, its_law or _stand_in(block), groups, in_use, found
                 ),
             )
             parameters += [parameter] if parameter is not None else []
@@ -813,15 +835,24 @@ def _draft(document: Mapping[str, Any], file: TomlFile, folder: Path, once: _Onc
     if "sensitivity" in document:
         described[("sensitivity",)] = asked = table(SensitivityTable, "sensitivity")
         sensitivity = _sensitivity(asked, groups, in_use, problems) if asked is not None and in_use is not None else None
-    if len(problems) > n_before or heading is None or run is None or model is None or in_use is None:
-        problems += _unknown_names(document, problems[n_before:])
+    found = problems[n_before:]
+    whole = not found and heading is not None
+    if not whole:
+        problems += _unknown_names(document, found)
         if run is not None and run.draws is not None and run.keep_draws is not None:
             problems += _check_run(run, 1, 1)
+        # Without every label and every block in its place, what blocks mean together would be found wrong where it is not.
+        doubtful = [problem.path for problem in found if problem.path[1:2] != ("sources",)]
+        elsewhere = any(path[:1] in (("groups",), ("model",), ("evidence",)) or path[2:3] == ("correlation",) for path in doubtful)
+        if elsewhere or _ids_in_doubt(found) or len(parameters) < len(document.get("parameter", [])):
+            return None
+    if run is None or model is None or in_use is None:
         return None
+    refused = {problem.path[:2] for problem in found}
 
     corridors, periods = in_use.labels["corridor"], in_use.labels["period"]
     scenario = Scenario(
-        **heading.model_dump(include={"name", "question"}),
+        **(heading.model_dump(include={"name", "question"}) if heading is not None else {"name": "", "question": ""}),
         **run.model_dump(),
         **model.model_dump(exclude={"shared_load_scale"}),
         shared_load_scale=tuple(map(tuple, shared)),
@@ -830,16 +861,16 @@ def _draft(document: Mapping[str, Any], file: TomlFile, folder: Path, once: _Onc
         groups=tuple((group, tuple(members)) for group, members in groups.items()),
         rows=in_use.rows,
         parameters=tuple(parameters),
-        correlations=tuple(correlations),
-        contrasts=tuple(contrasts),
+        correlations=tuple(each for each in correlations if each.path not in refused),
+        contrasts=tuple(each for each in contrasts if each.path not in refused),
         claims=(*claims, *(growth.decrease for growth in growths)),
         growths=tuple(growths),
-        conditions=tuple(conditions),
-        sensitivity=sensitivity,
+        conditions=tuple(each for each in conditions if each.path not in refused),
+        sensitivity=sensitivity if not any(path[:1] == ("sensitivity",) for path in refused) else None,
         document={},
     )
-    problems += _check_run(run, len(scenario.places), len(periods))
-    return _Draft(scenario=scenario, described=described, sources=sources, leftovers=leftovers, all_rows=rows or ())
+    problems += _check_run(run, len(scenario.places), len(periods)) if whole else []
+    return _Draft(scenario=scenario, described=described, sources=sources, leftovers=leftovers, all_rows=rows or (), whole=whole)
 
 
 # --- what serves nothing --------------------------------------------------------------------------------------------------------------

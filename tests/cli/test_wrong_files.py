@@ -154,3 +154,30 @@ def test_everything_wrong_with_a_file_is_told_in_one_round(tmp_path: Path) -> No
     unsure = {"pill_fentanil", 'The nearest is "pill_fentanyl"', '"pill_fentanil" is not a parameter'}  # ids of other blocks are in doubt
     for _, expected in TOGETHER.values():
         assert [fragment for fragment in expected if fragment not in said and fragment not in unsure] == [], said
+
+
+def test_what_a_table_refuses_does_not_hide_what_blocks_mean_together(tmp_path: Path) -> None:
+    text = SCENARIO.replace('name = "two-borders"', 'name = "Two borders"').replace("seed = 43", "").replace('"elicited"', '"guess"', 1)
+    text = text.replace("sd = 0.05", "sd = 0.5").replace('distribution = "105 mg"\n', "").replace("value = 0.3", "value = 3")
+    text = text.replace('corridor = ["west"]\n', 'corridor = ["west"]\nid = "detection_rate[west]"\nperiod = "FY2023"\n')
+    text += '\n[[parameter]]\nname = "pill_share"\nform = "pill"\ndistribution = 0.5\n' + SOURCED
+    both = '{ quantity = "n_missed", corridor = "east", period = "FY2024", form = "pill" }'
+    text += f'\n[[contrast]]\nid = "ratio"\nnumerator = {BOTH}\ndenominator = {both}\n'
+    path = WrongFiles(name="all", files=VALID | {"scenario.toml": text}, fragments=()).write(tmp_path)
+    with pytest.raises(ScenarioError) as refused:
+        load_scenario(path)
+    said = [str(problem) for problem in refused.value.problems]
+    expected = (
+        'name = "Two borders"',
+        "seed is missing",
+        'basis = "guess"',
+        "sd = 0.5 is impossible",
+        "distribution is missing",
+        "value = 3",
+        "no detection_rate serves west, FY2024",
+        '"pill_share[pill]" is not used',
+        "n_missed of east in FY2024 does not exist for form pill",
+    )
+    for fragment in expected:
+        assert sum(fragment in line for line in said) == 1, (fragment, said)
+    assert len(said) == len(expected), said
