@@ -648,7 +648,7 @@ def _problem(details: Mapping[str, Any], model: type[BaseModel], raw: dict[str, 
                 advice = f"A fraction is 0..1: write {float(percent[1]) / 100:g}"
         case "string_type":
             allowed, advice = "it must be a text", f'Write {key} = "..."'
-            if _is_number(given) and len(shown(given)) < 30:
+            if isinstance(given, int) and not isinstance(given, bool) and len(shown(given)) < 30:
                 advice = f'Write "{given}"'
         case "list_type":
             allowed, advice = "it must be a list", f"Write {key} = [...]"
