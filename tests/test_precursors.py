@@ -274,8 +274,8 @@ denominator = {{ quantity = "seized_pure_kg", corridor = "east", period = "FY202
     [
         (ROW.replace('"kg"', '"pill"'), BLOCK, "", "pill with the form precursor"),
         (ROW.replace("50", '"160 L"'), BLOCK, "", "amount"),
-        (ROW.replace('"kg"', '"L"'), BLOCK, "", 'unit = "L"'),
-        (ROW.replace('"precursor"', '"precursors"'), BLOCK, "", 'The nearest is "precursor"|Write'),
+        (ROW.replace('"kg"', '"L"'), BLOCK, "", "unit: .L. is not a unit of evidence"),
+        (ROW.replace('"precursor"', '"precursors"'), BLOCK, "", ".precursors. is not a form of evidence; .*The nearest is precursor"),
         (ROW + "rounding = 60\n", BLOCK, "", "must be at most amount"),
         (ROW, "", "", "no precursor_yield serves lab, FY2024, precursor"),
         (ROW, BLOCK.replace("[0.7, 1.9]", '["70 %", 1.9]'), "", r"'70 %' is a percentage; .*Write 0.7"),
