@@ -77,13 +77,11 @@ def ungrouped(text: str) -> str:
     return text.replace(",", "") if _GROUPED.fullmatch(text) else text
 
 
-def check_whole(raw: object, number: float, allowed: str, advice: str) -> None:
-    """Raise CellError where `raw`, read as `number`, is no whole number, or may have been meant as another one: 20.000 is 20 or 20000."""
+def check_points(raw: object, number: float, allowed: str) -> None:
+    """Raise CellError where a count `raw`, read as `number`, may have been meant as another one: 20.000 is 20 or 20000."""
     if isinstance(raw, str) and _POINTS.fullmatch(raw):
         other = f" or {number:.0f}" if number.is_integer() else ""
         raise CellError(f"{shown(raw)} may be two numbers", f"{allowed}, without a point", f"Write {raw.replace('.', '')}{other}")
-    if not number.is_integer():
-        raise CellError(f"{shown(raw)} is not a whole number", allowed, advice)
 
 
 def read_count(raw: object, least: int) -> int | None:
@@ -95,7 +93,7 @@ def read_count(raw: object, least: int) -> int | None:
     # The float is within range before its text is read exactly: Fraction("1e999999999") would take minutes.
     if not least <= number <= _LARGEST_COUNT:
         raise CellError(f"{shown(raw)} is out of range", allowed, _OTHER_COLUMN)
-    check_whole(raw, number, allowed, _OTHER_COLUMN)
+    check_points(raw, number, allowed)
     exact = Fraction(str(raw)) if number else Fraction(0)
     if exact.denominator != 1 or exact > _LARGEST_COUNT:
         raise CellError(f"{shown(raw)} is not a whole number", allowed, _OTHER_COLUMN)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from .csv_file import CellError, check_whole, more_below, read_count, read_quantity, read_records, read_text, shown, wrong_field_count
+from .csv_file import CellError, check_points, more_below, read_count, read_quantity, read_records, read_text, shown, wrong_field_count
 from .errors import EvidenceError, Problem
 from .files import write
 from .limits import MAX_LABEL, MAX_PROBLEMS
@@ -156,7 +156,7 @@ def _read_cells(cells: Mapping[str, object]) -> tuple[dict[str, Any], list[Probl
         try:
             written = cells["amount"]
             text = written.strip() if isinstance(written, str) else written
-            check_whole(text, amount, "tablets are counted", "Write a whole number, or give a mass")
+            check_points(text, amount, "tablets are counted")
         except CellError as refused:
             problems.append(refused.at("amount"))
     if n_events == 0 and amount:

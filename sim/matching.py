@@ -235,30 +235,11 @@ def unused(scenario: Scenario, matched: Match) -> list[Problem]:
     return say_idle(scenario.parameters, idle(scenario, matched)[0])
 
 
-def check_tablets(matched: Match) -> list[Problem]:
-    """Return a problem for each two blocks by which a tablet holds more fentanyl than it weighs, medians compared."""
-    served = (stratum.parameter_draws for stratum in matched.strata)
-    pairs = dict.fromkeys(
-        (here["pill_fentanyl", "pill"].block, here["pill_mass", "pill"].block)
-        for here in served
-        if ("pill_fentanyl", "pill") in here and ("pill_mass", "pill") in here
-    )
-    unit = PARAMETERS["pill_mass"].unit  # that of pill_fentanyl too
-    return [
-        Problem(
-            path=(*fentanyl.path, "distribution"),
-            came=f'"{fentanyl.id}" has a median of {median(fentanyl.law):g} {unit}, and "{mass.id}" one of {median(mass.law):g} {unit}',
-            allowed="a tablet holds no more fentanyl than it weighs",
-            advice='write both with their unit, as "2 mg" and "0.11 g": pill_fentanyl is per tablet, pill_mass that of the whole tablet, '
-            f"both in {unit} where no unit is written",
-        )
-        for fentanyl, mass in pairs
-        if median(fentanyl.law) > median(mass.law)
-    ]
-
-
 def odd_tablets(matched: Match) -> list[str]:
-    """Return a warning for each block in use whose median tablet is none that is seized: its unit may be another than the one read."""
+    """Return a warning for each block in use whose median tablet is none that is seized, and for each two by which one is all fentanyl.
+
+    Such a purity is cut at 1 (method.md section 3): legal, and most often a number that was read in another unit than meant.
+    """
     texts = []
     for block in dict.fromkeys(draw.block for draw in matched.parameter_draws):
         low, high = TABLET_MG.get(block.name, (-math.inf, math.inf))
@@ -267,5 +248,13 @@ def odd_tablets(matched: Match) -> list[str]:
             texts.append(
                 f'parameter "{block.id}": a median of {median(block.law):g} {unit} is outside {low:g} to {high:g} {unit}; '
                 f"a number without a unit is read in {unit}"
+            )
+    served = [stratum.parameter_draws for stratum in matched.strata]
+    of_tablets = ("pill_fentanyl", "pill"), ("pill_mass", "pill")
+    for fentanyl, mass in dict.fromkeys(tuple(here[key].block for key in of_tablets) for here in served if here.keys() >= {*of_tablets}):
+        if median(fentanyl.law) > median(mass.law):
+            texts.append(
+                f'parameters "{fentanyl.id}" and "{mass.id}": a tablet of {median(mass.law):g} mg would hold {median(fentanyl.law):g} mg of '
+                "fentanyl, so that its purity is cut at 1; write both with their units"
             )
     return texts

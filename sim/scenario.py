@@ -26,7 +26,7 @@ from .elicitation import LawError, as_mapping, law
 from .errors import EvidenceError, Problem, ScenarioError
 from .evidence import FORMS, Row, check_rows, equal_rows, odd_labels, period_start, read_table, row_as_mapping, row_from_mapping
 from .limits import MAX_PROBLEMS
-from .matching import Idle, check_tablets, idle, match, odd_tablets, place_of, say_idle
+from .matching import Idle, idle, match, odd_tablets, place_of, say_idle
 from .model import check
 from .model import warnings as model_warnings
 from .records import (
@@ -646,7 +646,7 @@ def _scenario(file: TomlFile, folder: Path, replaced: Mapping[KeyPath, str], ove
         drafts.append(draft)
         narrow[indices] = case
         idle_in += [nothing] if nothing is not None else []
-        found += not_in_use or [*check(case), *check_tablets(match(case)[0])]
+        found += not_in_use or check(case)
     later += said_once(wrong, swept)
     everywhere = _idle_everywhere(idle_in)
     left_over = _say_leftovers(drafts, idle_in, everywhere)

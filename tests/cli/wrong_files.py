@@ -344,14 +344,6 @@ CASES: tuple[WrongFiles, ...] = (
         "pill_share[pill]",
         "not used",
     ),
-    wrong(
-        "tablets of more fentanyl than mass",
-        '"105 mg"',
-        '"105 µg"',
-        'parameter[4].distribution: "pill_fentanyl" has a median of 1.92977 mg, and "pill_mass" one of 0.105 mg',
-        "no more fentanyl than it weighs",
-        "pill_fentanyl is per tablet",
-    ),
     # [[sweep]]
     *(
         wrong(name, "[groups]\n", f"[[sweep]]\n{lines}\n\n[groups]\n", *fragments)
