@@ -251,10 +251,12 @@ def odd_tablets(matched: Match) -> list[str]:
             )
     served = [stratum.parameter_draws for stratum in matched.strata]
     of_tablets = ("pill_fentanyl", "pill"), ("pill_mass", "pill")
+    unit = PARAMETERS["pill_mass"].unit  # that of pill_fentanyl too
     for fentanyl, mass in dict.fromkeys(tuple(here[key].block for key in of_tablets) for here in served if here.keys() >= {*of_tablets}):
         if median(fentanyl.law) > median(mass.law):
+            whole, held = (f"{median(block.law):g} {unit}" for block in (mass, fentanyl))
             texts.append(
-                f'parameters "{fentanyl.id}" and "{mass.id}": a tablet of {median(mass.law):g} mg would hold {median(fentanyl.law):g} mg of '
-                "fentanyl, so that its purity is cut at 1; write both with their units"
+                f'parameters "{fentanyl.id}" and "{mass.id}": a tablet of {whole} would hold {held} of fentanyl, so that its purity is cut at 1; '
+                "write both with their units"
             )
     return texts

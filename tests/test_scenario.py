@@ -689,9 +689,9 @@ def test_tablets_are_compared_where_both_blocks_serve(valid: Path) -> None:
     valid.write_text(SCENARIO.replace('mean = "1.94 mg"', 'mean = "30 mg"') + light, encoding="utf-8")
     assert edge.load_scenario(valid).warnings == ()
     valid.write_text(SCENARIO + light.replace("2 mg", "30 mg"), encoding="utf-8")
-    assert edge.load_scenario(valid).warnings == (
-        'parameters "pill_fentanyl[FY2023]" and "pill_mass[FY2023]": a tablet of 20 mg would hold 30 mg of fentanyl, so that its purity is '
-        "cut at 1; write both with their units",
+    (said,) = edge.load_scenario(valid).warnings
+    assert said.startswith(
+        'parameters "pill_fentanyl[FY2023]" and "pill_mass[FY2023]": a tablet of 20 mg would hold 30 mg of fentanyl, so that'
     )
 
 
