@@ -240,23 +240,22 @@ def odd_tablets(matched: Match) -> list[str]:
 
     Such a purity is cut at 1 (method.md section 3): legal, and most often a number that was read in another unit than meant.
     """
+    unit = PARAMETERS["pill_mass"].unit  # that of pill_fentanyl too
     texts = []
     for block in dict.fromkeys(draw.block for draw in matched.parameter_draws):
         low, high = TABLET_MG.get(block.name, (-math.inf, math.inf))
         if not low <= median(block.law) <= high:
-            unit = PARAMETERS[block.name].unit
             texts.append(
                 f'parameter "{block.id}": a median of {median(block.law):g} {unit} is outside {low:g} to {high:g} {unit}; '
                 f"a number without a unit is read in {unit}"
             )
     served = [stratum.parameter_draws for stratum in matched.strata]
     of_tablets = ("pill_fentanyl", "pill"), ("pill_mass", "pill")
-    unit = PARAMETERS["pill_mass"].unit  # that of pill_fentanyl too
     for fentanyl, mass in dict.fromkeys(tuple(here[key].block for key in of_tablets) for here in served if here.keys() >= {*of_tablets}):
         if median(fentanyl.law) > median(mass.law):
             whole, held = (f"{median(block.law):g} {unit}" for block in (mass, fentanyl))
             texts.append(
-                f'parameters "{fentanyl.id}" and "{mass.id}": a tablet of {whole} would hold {held} of fentanyl, so that its purity is cut at 1; '
-                "write both with their units"
+                f'parameters "{fentanyl.id}" and "{mass.id}": a tablet of {whole} would hold {held} of fentanyl, so that its purity '
+                "is cut at 1; write both with their units"
             )
     return texts
