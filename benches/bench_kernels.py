@@ -10,11 +10,11 @@ from numpy.random import Generator, Philox
 
 from sim import elicitation
 from sim.inputs import compile_inputs
-from sim.kernels import counts, functions, quantiles, streams
+from sim.kernels import counts, functions, gammas, lognormal_loads, quantiles, streams
 from sim.kernels.arithmetic import exp
-from sim.kernels.counts import LoadSums
 from sim.kernels.inputs import Scores
 from sim.kernels.jit import kernel
+from sim.kernels.lognormal_loads import LoadSums
 from sim.kernels.scratch import LANE
 
 from .measuring import Array, Contender, Effort, Measures, seconds_per_draw
@@ -44,7 +44,7 @@ N_LOADS = 100
 def gamma_variates(table: Array, score_table: Array, shape: Array, u: Array, z: Array, out: Array) -> None:
     """Write gamma variates; shape (d,), u and z (2, d) folded uniforms and their scores."""
     quantiles.normal_scores(score_table, u[0], z[0])
-    counts.log_gamma_ratios(table, shape, z[0], out)
+    gammas.log_gamma_ratios(table, shape, z[0], out)
     for i in range(out.size):
         out[i] = shape[i] * exp(out[i])
 
@@ -61,8 +61,8 @@ def missed_counts(table: Array, tail_table: Array, score_table: Array, shape: Ar
 def sums_of_loads(sums: LoadSums, score_table: Array, sigma: Array, k: Array, u: Array, z: Array, out: Array) -> None:
     """Write log sums of k lognormal loads."""
     quantiles.normal_scores(score_table, u[0], z[0])
-    counts.draw_sums_of_loads(sums, sigma, k, False, z[0], out)
-    counts.draw_effective_loads(sums, sigma, k, False, z[1])
+    lognormal_loads.draw_sums_of_loads(sums, sigma, k, False, z[0], out)
+    lognormal_loads.draw_effective_loads(sums, sigma, k, False, z[1])
 
 
 @kernel
@@ -88,7 +88,7 @@ def contenders(effort: Effort) -> dict[str, Contender]:
     u, z, drawn = np.empty((2, LANE)), np.empty((2, LANE)), np.empty(LANE)
     rate, sigma, shape = np.full(LANE, DETECTION_RATE), np.full(LANE, LOG_SD), np.full(LANE, 0.7)
     events, loads = np.full(LANE, N_EVENTS + 0.5), np.full(LANE, float(N_LOADS))
-    gamma, score, sums = counts.gamma_table(), tables.score, counts.load_sums(LOG_SD, LOG_SD, 3.0)
+    gamma, score, sums = gammas.gamma_table(), tables.score, lognormal_loads.load_sums(LOG_SD, LOG_SD, 3.0)
 
     def in_lanes(one: Callable[[], None]) -> Contender:
         def all_lanes() -> None:

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from scipy import special
 
 from sim import distributions
-from sim.kernels.counts import LoadSums, effective_loads
 from sim.kernels.jit import kernel
+from sim.kernels.lognormal_loads import LoadSums, effective_loads
 from sim.matching import Match, Stratum, match
 from sim.model import Model
 from sim.records import PARAMETERS, QUANTITIES, Scenario

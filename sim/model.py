@@ -14,7 +14,7 @@ from .dependence import ParameterDraw
 from .errors import Problem
 from .evidence import Row, period_days
 from .inputs import compile_inputs, constant_of, slots_of_inputs
-from .kernels import border, counts, quantiles
+from .kernels import border, gammas, lognormal_loads, quantiles
 from .kernels.conditions import Conditions
 from .kernels.inputs import Inputs
 from .matching import Match, Stratum, match, unused
@@ -352,7 +352,7 @@ def compile_model(scenario: Scenario, shared: Uniforms | None = None) -> Model:
     strata, names, cells = _strata(scenario, matched, constants, input_names, shared)
     summary, multiplier, n_summaries, index = _questions(scenario, matched)
     tail_index, reason, reasons = _tail_indices(scenario, matched)
-    gamma = counts.gamma_table()
+    gamma = gammas.gamma_table()
     _, made_of = sums(scenario, matched)
     slots = {name: slot for slot, name in enumerate((*names.inputs, *names.compound, *names.plain))}
     numbers = {draw.id: number for number, draw in enumerate(matched.parameter_draws)}
@@ -649,14 +649,14 @@ def _gross_kg(stratum: Stratum) -> float:
     return kg
 
 
-def _load_sums(scenario: Scenario, matched: Match) -> counts.LoadSums:
+def _load_sums(scenario: Scenario, matched: Match) -> lognormal_loads.LoadSums:
     """Return the tables of sums over the range that load_log_sd can take; a token one for other laws."""
     laws = [draw.block.law for draw in matched.parameter_draws if draw.block.name == "load_log_sd"]
     if scenario.load_law != "lognormal" or not laws:
-        return counts.load_sums(0.0, 0.0, np.inf)
+        return lognormal_loads.load_sums(0.0, 0.0, np.inf)
     low = min(float(distributions.ppf(law, 1e-9)) for law in laws)
     high = max(float(distributions.isf(law, 1e-9)) for law in laws)
-    return counts.load_sums(min(max(low, 0.0), LARGEST_LOG_SD), min(high, LARGEST_LOG_SD), scenario.load_truncation)
+    return lognormal_loads.load_sums(min(max(low, 0.0), LARGEST_LOG_SD), min(high, LARGEST_LOG_SD), scenario.load_truncation)
 
 
 # --- which summary answers which question ----------------------------------------------------------------------------------------

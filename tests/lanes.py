@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy import special
 
 from sim.kernels import streams
 from sim.kernels.scratch import LANE
@@ -21,3 +22,25 @@ def philox_draws(seed, stream, first, n):
     for start in range(0, n, LANE):
         streams.fill_philox(np.uint64(seed), np.uint64(stream), first + start, out[start : start + LANE])
     return out
+
+
+def apply(kernel, *arguments, size):
+    """Return what `kernel` writes to its last argument, (size,), lane by lane."""
+    out = np.empty(size)
+    in_lanes(kernel, *arguments, out)
+    return out
+
+
+def fold(u):
+    """Return the folded uniforms of uniforms: u below 1/2, u - 1 above."""
+    return np.where(u < 0.5, u, u - 1.0)
+
+
+def score(t):
+    """Return the normal scores of folded uniforms."""
+    return np.where(t > 0.0, special.ndtri(np.abs(t)), -special.ndtri(np.abs(t)))
+
+
+def folded_draws(rng, n):
+    """Return n folded uniforms of NumPy's `rng`."""
+    return fold(rng.random(n) * (1.0 - 2.0**-40) + 2.0**-41)

@@ -13,7 +13,7 @@ import numpy as np
 from scipy import integrate, optimize, special, stats
 
 from sim import distributions, elicitation
-from sim.kernels import counts, quantiles, streams, summaries
+from sim.kernels import betas, counts, gammas, lognormal_loads, quantiles, streams, summaries
 from sim.model import compile_model
 from sim.records import PARAMETERS, QUANTITIES
 
@@ -334,9 +334,9 @@ def summarise_precursors(scenario, n):
 def border_block(scenario, n):
     """Return quantity -> (n, corridors then groups, periods, forms) of draws 0 .. n - 1, NaN where there is no evidence.
 
-    Scalars of counts.py and quantiles.py are taken from there, their own tests say how good they are; everything between them is written
-    again, from method.md, without an array of the compiled model but `reflection`: which of all rotations of a stratum's scores is taken
-    is free, that it is one has a test of its own.
+    Scalars of the kernels for gammas, Betas, counts, loads and quantiles are taken from there, their own tests say how good they are;
+    everything between them is written again, from method.md, without an array of the compiled model but `reflection`: which of all
+    rotations of a stratum's scores is taken is free, that it is one has a test of its own.
     """
     compiled = compile_model(scenario)
     reflections = dict(zip(compiled.stratum_keys, compiled.strata.reflection, strict=True))
@@ -344,7 +344,7 @@ def border_block(scenario, n):
         "count-gamma", "count-poisson", "missed-sum", "pill-share-seized", "pill-share-missed", "attributed-seized", "attributed-missed",
         "powder-purity-seized", "powder-purity-missed", "pill-purity-seized", "pill-purity-missed",
     )  # fmt: skip
-    gamma = counts.gamma_table()
+    gamma = gammas.gamma_table()
     inputs = draw_inputs(scenario, n)
     keys = sorted({(one.corridor, one.period, one.form) for one in scenario.rows})
     rows = {key: sorted_rows([one for one in scenario.rows if (one.corridor, one.period, one.form) == key]) for key in keys}
@@ -370,13 +370,13 @@ def border_block(scenario, n):
     if scenario.load_law == "lognormal":
         low = min(float(distributions.ppf(law, np.array([1e-9]))[0]) for law in sigma_laws)
         high = max(float(distributions.isf(law, np.array([1e-9]))[0]) for law in sigma_laws)
-        sums = counts.load_sums(low, high, scenario.load_truncation)
+        sums = lognormal_loads.load_sums(low, high, scenario.load_truncation)
 
     def log_sum(size, k, z):
         if scenario.load_law == "lognormal":
-            return counts.log_sum_of_loads(sums, size, float(k), z)
+            return lognormal_loads.log_sum_of_loads(sums, size, float(k), z)
         if scenario.load_law == "gamma":
-            return math.log(size * k) + counts.log_gamma_ratio(gamma, size * k, z)
+            return math.log(size * k) + gammas.log_gamma_ratio(gamma, size * k, z)
         return math.log(k)
 
     def n_eff(size, k):
@@ -384,12 +384,12 @@ def border_block(scenario, n):
             return max(k, 1.0)
         if scenario.load_law == "gamma":
             return max((size * k + 1.0) / (size + 1.0), 1.0)
-        return counts.effective_loads(sums, size, float(k))
+        return lognormal_loads.effective_loads(sums, size, float(k))
 
     def log_median(size):
         if scenario.load_law == "lognormal":
-            return size * float(counts.truncated_scores(np.zeros(1), scenario.load_truncation)[0])
-        return math.log(size) + counts.log_gamma_ratio(gamma, size, 0.0) if scenario.load_law == "gamma" else 0.0
+            return size * float(lognormal_loads.truncated_scores(np.zeros(1), scenario.load_truncation)[0])
+        return math.log(size) + gammas.log_gamma_ratio(gamma, size, 0.0) if scenario.load_law == "gamma" else 0.0
 
     def turned(label, what, i):
         """Return the score of one uniform of a stratum, reflected together with the others that it uses."""
@@ -403,14 +403,14 @@ def border_block(scenario, n):
     def realised(mean, m, label, what, i):
         """A share that is random around its mean because it is made of m loads of one kind each: variance mean (1 - mean) / m."""
         z = turned(label, what, i)
-        return mean if mean in (0.0, 1.0) else counts.beta(gamma, mean, m - 1.0, tail(z), z)
+        return mean if mean in (0.0, 1.0) else betas.beta(gamma, mean, m - 1.0, tail(z), z)
 
     def average(mean, cv, m, label, what, i):
         if cv == 0.0 or mean in (0.0, 1.0):
             return mean
         concentration = mean * (1.0 - mean) / (mean * cv / math.sqrt(m)) ** 2 - 1.0
         z = turned(label, what, i)
-        return counts.beta(gamma, mean, max(concentration, 0.0), tail(z), z)
+        return betas.beta(gamma, mean, max(concentration, 0.0), tail(z), z)
 
     size_name = {"lognormal": "load_log_sd", "gamma": "load_shape"}.get(scenario.load_law)
     names = [*scenario.corridors, *(name for name, _ in scenario.groups)]

@@ -15,7 +15,7 @@ import pytest
 
 import sim
 from sim import conditions, distributions, elicitation
-from sim.kernels import counts, quantiles
+from sim.kernels import gammas, lognormal_loads, quantiles
 
 ROOT = Path(__file__).resolve().parents[1]
 RNG = np.random.default_rng(2024)
@@ -40,10 +40,10 @@ def digests() -> dict[str, str]:
     numbers = np.geomspace(1e-3, 1e3, 10_000)
     made = {
         "NumPy": [np.exp(-numbers), np.log(numbers)],
-        "gamma": [counts._gamma_table()],
+        "gamma": [gammas._gamma_table()],
         "t tail": [quantiles.t_tail_table(df) for df in (3.0, 4.0, 7.5)],
         "scores": [quantiles.normal_score_table(), quantiles.normal_tail_table()],
-        "sums of loads": [*counts.load_sums(1.9, 2.1, 3.0)[:3], *counts.load_sums(2.47, 2.47, np.inf)[:3]],
+        "sums of loads": [*lognormal_loads.load_sums(1.9, 2.1, 3.0)[:3], *lognormal_loads.load_sums(2.47, 2.47, np.inf)[:3]],
         "pareto": [np.array(conditions.pareto_shape(np.sort(np.linspace(1.0, 9.0, 500) ** 2)))],
         **{str(law): list(distributions.inverse_table(elicitation.law(law))) for law in LAWS},
     }

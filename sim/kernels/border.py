@@ -11,18 +11,12 @@ from typing import NamedTuple
 import numpy as np
 
 from .arithmetic import copy, exp, log
-from .counts import (
-    LoadSums,
-    draw_betas,
-    draw_effective_loads,
-    draw_missed_loads,
-    draw_sums_of_loads,
-    geometric_failures,
-    log_gamma_ratio,
-    log_gamma_ratios,
-)
+from .betas import draw_betas
+from .counts import draw_missed_loads, geometric_failures
+from .gammas import log_gamma_ratio, log_gamma_ratios
 from .inputs import draw_inputs, fill, largest_component
 from .jit import borrowing, inlined, kernel
+from .lognormal_loads import LoadSums, draw_effective_loads, draw_sums_of_loads
 from .quantiles import normal_scores
 from .scratch import LANE, PADDING, scratch, scratches
 from .summaries import CONTINUOUS, Waiting, count_waiting, lane_sums, wait
@@ -159,7 +153,7 @@ class Contrasts(NamedTuple):
 
 
 class Tables(NamedTuple):
-    """Tables of counts.py and quantiles.py: gamma quantiles, normal scores, normal tail, sums of lognormal loads."""
+    """Tables of gammas.py, quantiles.py and lognormal_loads.py: gamma quantiles, normal scores, normal tail, sums of lognormal loads."""
 
     gamma: np.ndarray
     score: np.ndarray

@@ -13,6 +13,7 @@ from numba.extending import intrinsic
 
 from .jit import borrowing, inlined
 
+SCORE_LIMIT = 8.5  # where tables over normal scores end; scores beyond do not occur: a 53-bit uniform ends at |z| = 8.29
 _ROWS = 8  # a register of AVX-512; elsewhere LLVM takes two or four
 _FIRST_HALVES = [[k, k + 8, k + 2, k + 10, k + 4, k + 12, k + 6, k + 14] for k in (0, 1)]  # columns k and k + 2 of rows a and b
 _PAIRS = [[0, 1, 8, 9, 4, 5, 12, 13], [2, 3, 10, 11, 6, 7, 14, 15]]  # column k, and column k + 2, of rows a, b, c, d
@@ -92,6 +93,22 @@ def cubic_cells(nodes, cells):
         cells[j, 1] = c - a * (1.0 / 3.0) - b * 0.5 - d * (1.0 / 6.0)
         cells[j, 2] = 0.5 * (a + c) - b
         cells[j, 3] = (d - a) * (1.0 / 6.0) + 0.5 * (b - c)
+
+
+# --- over normal scores ----------------------------------------------------------------------------------------------------------
+
+
+def score_grid(n: int) -> np.ndarray:
+    """Return `n` normal scores, evenly from -8.5 to 8.5."""
+    return np.linspace(-SCORE_LIMIT, SCORE_LIMIT, n)
+
+
+@inlined
+def score_cell(z, n):
+    """Return (cell, place in it) of score z in `score_grid(n)`: the node below z of which there is one more below and two above."""
+    x = (min(max(z, -SCORE_LIMIT), SCORE_LIMIT) + SCORE_LIMIT) * ((n - 1.0) / (2.0 * SCORE_LIMIT))
+    cell = min(max(np.int64(x), 1), n - 3)
+    return cell, x - cell
 
 
 # --- in two coordinates, from the nodes themselves -------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numba
 import pytest
 
-from sim.kernels import counts
+from sim.kernels import lognormal_loads
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -18,10 +18,10 @@ def small_tables_without_the_jit() -> Iterator[None]:
         return
     octaves = 3
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(counts, "_SUM_OCTAVES", octaves)
-        patch.setattr(counts, "_N_NODES", 16 + 8 * octaves)
-        patch.setattr(counts, "_MAX_K", float(16 << octaves))
-        patch.setattr(counts, "_QUADRATURE", 12)
-        counts.load_sums.cache_clear()
+        patch.setattr(lognormal_loads, "_OCTAVES", octaves)
+        patch.setattr(lognormal_loads, "_N_NODES", 16 + 8 * octaves)
+        patch.setattr(lognormal_loads, "_MAX_K", float(16 << octaves))
+        patch.setattr(lognormal_loads, "_QUADRATURE", 12)
+        lognormal_loads.load_sums.cache_clear()
         yield
-        counts.load_sums.cache_clear()
+        lognormal_loads.load_sums.cache_clear()

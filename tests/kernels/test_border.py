@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from lanes import in_lanes
 from scipy import stats
 
-from sim.kernels import border, counts, quantiles, streams
+from sim.kernels import border, gammas, lognormal_loads, quantiles, streams
 from sim.kernels.inputs import Source
 from sim.kernels.scratch import LANE
 from sim.model import check, compile_model
@@ -221,7 +221,7 @@ def averages(mean, cv, loads, n):
     directions, shift = streams.sobol_scrambles(np.uint64(8), 0, streams.sobol_directions(2))
     source = Source(np.uint64(8), 0, directions, shift, np.arange(2), np.zeros(2, np.uint64))
     tables = border.Tables(
-        counts.gamma_table(), quantiles.normal_score_table(), quantiles.normal_tail_table(), counts.load_sums(0.0, 0.0, np.inf)
+        gammas.gamma_table(), quantiles.normal_score_table(), quantiles.normal_tail_table(), lognormal_loads.load_sums(0.0, 0.0, np.inf)
     )
     z, out, limited = np.empty(n), np.empty(n), np.zeros(n, np.bool_)
     for start in range(0, n, LANE):

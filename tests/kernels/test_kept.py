@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sim.kernels import counts, kept
+from sim.kernels import kept, lognormal_loads
 
 TABLE = np.random.default_rng(1).standard_normal((5, 7))
 
@@ -78,8 +78,8 @@ def test_nothing_is_said_where_nothing_can_be_written(folder, monkeypatch, capfd
 
 def test_sums_of_loads_are_the_same_read_and_built(folder, monkeypatch):
     def built() -> bytes:
-        counts.load_sums.cache_clear()
-        sums = counts.load_sums(0.5, 0.6, 3.0)
+        lognormal_loads.load_sums.cache_clear()
+        sums = lognormal_loads.load_sums(0.5, 0.6, 3.0)
         return b"".join(np.asarray(part).tobytes() for part in sums)
 
     first = built()
@@ -87,6 +87,6 @@ def test_sums_of_loads_are_the_same_read_and_built(folder, monkeypatch):
     assert built() == first
     for file in folder.iterdir():
         file.unlink()
-    monkeypatch.setattr(counts, "kept", lambda name, build: build())
+    monkeypatch.setattr(lognormal_loads, "kept", lambda name, build: build())
     assert built() == first
-    counts.load_sums.cache_clear()
+    lognormal_loads.load_sums.cache_clear()

@@ -16,7 +16,7 @@ from build import PERIOD, row, scenario
 from scipy import special, stats
 
 import sim
-from sim.kernels import counts
+from sim.kernels import lognormal_loads
 from sim.kernels.jit import kernel
 
 SCORES = np.array([-2.81, -2.33, -1.96, -1.0, 0.0, 1.0, 1.96, 2.33, 2.81])  # one draw in 200 lies beyond the outermost
@@ -26,13 +26,13 @@ SCORES = np.array([-2.81, -2.33, -1.96, -1.0, 0.0, 1.0, 1.96, 2.33, 2.81])  # on
 def log_sums(table, sigma, k, z):
     out = np.empty(z.size)
     for i in range(z.size):
-        out[i] = counts.log_sum_of_loads(table, sigma, k, z[i])
+        out[i] = lognormal_loads.log_sum_of_loads(table, sigma, k, z[i])
     return out
 
 
 @kernel
 def effective(table, sigma, k):
-    return counts.effective_loads(table, sigma, k)
+    return lognormal_loads.effective_loads(table, sigma, k)
 
 
 def _edges(sigma: float, truncation: float, largest: int, cells: int) -> np.ndarray:
@@ -70,11 +70,11 @@ def _quantiles(edges: np.ndarray, f: np.ndarray, z: np.ndarray) -> np.ndarray:
     return np.interp(z, score[rising], edges[rising])
 
 
-def _worst(sigma: float, truncation: float, doublings: int, table: counts.LoadSums, cells: int = 2_500) -> float:
+def _worst(sigma: float, truncation: float, doublings: int, table: lognormal_loads.LoadSums, cells: int = 2_500) -> float:
     """Return the largest error of a log quantile, halved beyond the .975 and .025 quantiles."""
     worst = 0.0
     for k, (edges, f) in doubled_sums(sigma, truncation, doublings, cells).items():
-        exact = sigma * counts.truncated_scores(SCORES, truncation)
+        exact = sigma * lognormal_loads.truncated_scores(SCORES, truncation)
         off = log_sums(table, sigma, float(k), SCORES) - (exact if k == 1 else _quantiles(edges, f, SCORES))
         worst = max(worst, float((np.abs(off) / np.where(np.abs(SCORES) < 2.0, 1.0, 2.0)).max()))
     return worst
@@ -82,7 +82,7 @@ def _worst(sigma: float, truncation: float, doublings: int, table: counts.LoadSu
 
 @pytest.mark.parametrize(("sigma", "truncation"), [(0.2, 3.0), (1.0, np.inf), (2.4, 3.0), (4.0, np.inf)])
 def test_every_quantile_of_a_sum_is_within_half_a_per_cent(sigma, truncation):
-    assert _worst(sigma, truncation, 7, counts.load_sums(sigma, sigma, truncation)) < 0.005
+    assert _worst(sigma, truncation, 7, lognormal_loads.load_sums(sigma, sigma, truncation)) < 0.005
 
 
 @pytest.mark.nightly
@@ -90,18 +90,18 @@ def test_every_quantile_of_a_sum_is_within_half_a_per_cent(sigma, truncation):
 @pytest.mark.parametrize("truncation", [1.0, 3.0, np.inf])
 def test_every_quantile_of_a_long_sum_is_within_half_a_per_cent(sigma, truncation):
     # the reference itself is off by .005 after 12 doublings on 2,500 cells at sigma = 4, by .002 on 6,000
-    assert _worst(sigma, truncation, 12, counts.load_sums(sigma, sigma, truncation), 6_000) < 0.005
+    assert _worst(sigma, truncation, 12, lognormal_loads.load_sums(sigma, sigma, truncation), 6_000) < 0.005
 
 
 def test_between_the_nodes_of_an_uncertain_sigma():
-    table = counts.load_sums(0.5, 2.5, 3.0)
+    table = lognormal_loads.load_sums(0.5, 2.5, 3.0)
     assert table.step > 0.0
     assert _worst(1.9375, 3.0, 7, table) < 0.005
 
 
 def test_a_table_of_another_truncation_is_rejected():
-    assert _worst(2.4, 3.0, 5, counts.load_sums(2.4, 2.4, 2.9)) > 0.005
-    assert _worst(2.4, 3.0, 5, counts.load_sums(2.38, 2.38, 3.0)) > 0.005
+    assert _worst(2.4, 3.0, 5, lognormal_loads.load_sums(2.4, 2.4, 2.9)) > 0.005
+    assert _worst(2.4, 3.0, 5, lognormal_loads.load_sums(2.38, 2.38, 3.0)) > 0.005
 
 
 # --- M / T, from a scenario file ------------------------------------------------------------------------------------------------------
@@ -247,7 +247,7 @@ def _effective_p(n: int, shares: np.ndarray, found: float) -> float:
 @pytest.mark.parametrize("n", [2, 5, 11, 67, 615])
 def test_effective_loads(n, sigma, truncation, statistics_seed):
     shares = _share_of_squares(np.random.default_rng(statistics_seed), n, sigma, truncation)
-    found = effective(counts.load_sums(sigma, sigma, truncation), sigma, float(n))
+    found = effective(lognormal_loads.load_sums(sigma, sigma, truncation), sigma, float(n))
     verdicts.decide(f"n_eff of {n} loads, sigma {sigma}, cut at {truncation}", _effective_p(n, shares, found))
 
 
@@ -261,6 +261,6 @@ def test_kish_is_rejected(n, statistics_seed):
 
 def test_published_effective_numbers():
     """The figures of method.md section 3 for sigma = 2.4, from a simulation there: 1 % is their own error."""
-    table = counts.load_sums(2.4, 2.4, 3.0)
+    table = lognormal_loads.load_sums(2.4, 2.4, 3.0)
     found = [effective(table, 2.4, float(n)) for n in (5, 11, 67, 615)]
     np.testing.assert_allclose(found, [1.73, 2.31, 5.25, 29.9], rtol=0.02)
