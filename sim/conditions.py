@@ -13,16 +13,11 @@ from typing import Any, Protocol
 import numpy as np
 from scipy import special
 
-from .errors import Problem
 from .kernels import summaries
 from .kernels.conditions import summarise_stored, weigh, whole_weights
 from .kernels.libm import exp, log
 from .kernels.scratch import LANE
-from .model import WITHOUT_TIME, Model
-from .records import ALL_QUANTITIES, Condition, Result
-from .schema import ConditionBlock
-from .toml_file import KeyPath, shown
-from .units import UnitError, closest, parse_quantity
+from .model import Model
 
 MOST_BITS = 40  # of a weight: an error of 2^-41 is far below any that shows
 LEAST_EFFECTIVE = 40.0  # effective draws below a quantile, and above it
@@ -33,52 +28,6 @@ _STORED = 2**21  # doubles that are stored at a time: 16 MB
 _BOUND = 0.95  # each of a claim's two bounds
 
 Answers = Callable[..., Mapping[str, np.ndarray]]
-
-
-# --- reading --------------------------------------------------------------------------------------------------------------------------
-
-
-def read_condition(block: ConditionBlock, raw: Any, path: KeyPath, taken: Mapping[str, str], problems: list[Problem]) -> Condition | None:
-    """Return the record of one block, its bounds in the unit of its result, or None after adding what is wrong.
-
-    raw     what stands in the file: a misspelt quantity is taken for the one that its message names, so that its bounds are checked
-    taken   source -> id of a parameter whose law rests on it
-    """
-    n_before = len(problems)
-    said = raw.get("result")
-    name = closest(str(said.get("quantity")), ALL_QUANTITIES) if isinstance(said, dict) else None
-    quantity = ALL_QUANTITIES.get(name or "")
-    bounds: dict[str, float] = {}
-    for key in ("soft_upper", "soft_lower"):
-        written = getattr(block, key)
-        if written is None or quantity is None:
-            continue
-        try:
-            bounds[key] = parse_quantity(written, quantity.units) if isinstance(written, str) else float(written)
-        except UnitError as error:
-            problems += [replace(problem, path=(*path, key)) for problem in error.problems]
-            continue
-        if not 0.0 < bounds[key] < math.inf:
-            came, allowed = f"{key} = {shown(written)}", "a bound is a positive number: its log is compared"
-            problems.append(Problem(path=(*path, key), came=came, allowed=allowed, advice="Raise it" if bounds[key] <= 0 else "Lower it"))
-        elif name in WITHOUT_TIME and bounds[key] > 1.0:
-            came, allowed = f"{key} = {shown(written)}", f"{name} is a fraction, 0..1"
-            advice = f"Write {bounds[key] / 100.0:g}" if bounds[key] <= 100.0 else "Lower it"
-            problems.append(Problem(path=(*path, key), came=came, allowed=allowed, advice=advice))
-    if block.soft_upper is None and block.soft_lower is None:
-        allowed, advice = "a condition has at least one of them", 'Add soft_upper = "10 t"'
-        problems.append(Problem(path=path, came="neither soft_upper nor soft_lower is given", allowed=allowed, advice=advice))
-    if len(bounds) == 2 and not bounds["soft_lower"] < bounds["soft_upper"]:
-        came = f"soft_lower = {shown(block.soft_lower)} is not below soft_upper = {shown(block.soft_upper)}"
-        problems.append(Problem(path=(*path, "soft_lower"), came=came, allowed="the lower bound is the lesser", advice="Swap them"))
-    if block.source is not None and block.source in taken:
-        came = f"source = {shown(block.source)} is that of parameter {shown(taken[block.source])} too"
-        allowed = "what a law was derived from cannot condition it again: it would count twice"
-        advice = "Give the parameter a law that does not rest on it, or delete the condition"
-        problems.append(Problem(path=(*path, "source"), came=came, allowed=allowed, advice=advice))
-    if len(problems) > n_before or quantity is None or block.result is None:
-        return None
-    return Condition(id=block.id, result=Result(**block.result.model_dump()), log_sd=block.log_sd, source=block.source, path=path, **bounds)
 
 
 # --- drawing --------------------------------------------------------------------------------------------------------------------------

@@ -12,37 +12,44 @@ import itertools
 import math
 import os
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import tomli_w
 from pydantic import BaseModel
 
-from .conditions import read_condition
-from .distributions import Law, cdf, median, support
-from .elicitation import LawError, as_mapping, law
+from .blocks import (
+    add_unknown_labels,
+    check_corridors,
+    read_claim,
+    read_condition,
+    read_contrast,
+    read_correlation,
+    read_growth,
+    read_law,
+    read_parameter,
+    read_sensitivity,
+    stand_in,
+)
+from .elicitation import as_mapping
 from .errors import EvidenceError, Problem, ScenarioError
-from .evidence import FORMS, Row, check_rows, equal_rows, odd_labels, period_start, read_table, row_as_mapping, row_from_mapping
+from .evidence import Row, equal_rows, odd_labels, row_as_mapping
+from .evidence_in_use import InUse, Leftovers, read_rows, read_sources, select
 from .limits import MAX_PROBLEMS
 from .matching import Idle, idle, match, odd_tablets, place_of, say_idle
 from .model import check
 from .model import warnings as model_warnings
 from .records import (
     DIMENSIONS,
-    PARAMETERS,
     QUANTITIES,
     RESULT_FORMS,
-    Claim,
     Condition,
-    Contrast,
-    Correlation,
     Growth,
     Parameter,
-    Result,
     Scenario,
-    Sensitivity,
     Sweep,
 )
 from .schema import (
@@ -50,19 +57,16 @@ from .schema import (
     ConditionBlock,
     ContrastBlock,
     CorrelationBlock,
-    EvidenceRow,
     EvidenceTable,
     GroupsTable,
     GrowthBlock,
     Heading,
     ModelTable,
     ParameterBlock,
-    ResultTable,
     RunTable,
     ScenarioFile,
     SensitivityTable,
     Source,
-    SourcesTable,
     as_far,
     json_schema,
     legible_groups,
@@ -70,7 +74,6 @@ from .schema import (
 )
 from .sweeps import Indices, Swept, block_id, combinations, name_cases, override, read_sweeps, said_once, touched_by, with_values
 from .toml_file import KeyPath, TomlFile, check_scalars, nearest, read_toml, shown
-from .units import closest
 
 __all__ = ["json_schema", "load_scenario", "to_toml", "with_run"]
 
@@ -79,476 +82,8 @@ NUMBERS_OF_A_CELL = 29  # thirteen quantiles, their errors, three moments
 INFINITE: KeyPath = ("model", "load_truncation")  # the one entry that may be inf
 
 
-# --- evidence and sources -------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _InUse:
-    """The evidence in use; its labels by dimension, in the order they are shown, those that a selection left out, those without a row."""
-
-    rows: tuple[Row, ...]
-    labels: Mapping[str, tuple[str, ...]]
-    left_out: Mapping[str, frozenset[str]]
-    without_rows: Mapping[str, frozenset[str]]
-
-    def missing(self, label: str, known: Sequence[str], kind: str, path: KeyPath) -> Problem:
-        """Return what is wrong with a label that is not in use."""
-        came, allowed, advice = f"unknown {kind} {shown(label)}", f"known are {_first(known)}", nearest(label, known)
-        if label in self.left_out[kind]:
-            came, allowed = f"{kind} {shown(label)} is not in use", f"evidence.{kind}s leaves it out"
-            advice = "Select it there, or delete it here"
-        return Problem(path=path, came=came, allowed=allowed, advice=advice)
-
-
 _Once = Callable[..., Any]
 _Table = TypeVar("_Table", bound=BaseModel)
-_Leftovers = dict[Idle, Problem | None]
-"""What serves nothing, with what is wrong about it; None where that is said elsewhere. An error, but a warning after `--set`, and nothing
-where another case of the sweeps needs it."""
-
-
-def _first(labels: Sequence[str]) -> str:
-    return ", ".join(labels[:12]) + (", ..." if len(labels) > 12 else "")
-
-
-def _inside(name: str, folder: Path, path: KeyPath, problems: list[Problem]) -> Path | None:
-    """Return the file that a scenario names, or None where that lies outside the scenario's folder tree, links followed."""
-    try:
-        if not Path(name).is_absolute() and (folder / name).resolve().is_relative_to(folder.resolve()):
-            return folder / name
-        came, advice = f"{shown(name)} leads outside", "Copy the file beside the scenario"
-    except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a name with NUL or too long
-        came, advice = f"{shown(name)} cannot be followed ({type(error).__name__})", ""
-    allowed = "a path is relative to the scenario file and stays inside its folder"
-    problems.append(Problem(path=path, came=came, allowed=allowed, advice=advice))
-    return None
-
-
-def _of_a_file(name: str, path: KeyPath, problems: Sequence[Problem]) -> list[Problem]:
-    """Return the problems of a file that the scenario names at `path`; one with the whole of it is said there."""
-    return [
-        replace(problem, file=None, path=path, came=f"{shown(name)}: {problem.came}") if problem.line is None else problem
-        for problem in problems
-    ]
-
-
-def _read_sources(table: EvidenceTable, folder: Path, problems: list[Problem]) -> dict[str, Source]:
-    """Return the sources by key, from the file that the scenario names or from the scenario itself."""
-    if not isinstance(table.sources, str):
-        return table.sources.root if table.sources is not None else {}
-    target = _inside(table.sources, folder, ("evidence", "sources"), problems)
-    if target is None:
-        return {}
-    try:
-        file = read_toml(target, "a sources file")
-    except ScenarioError as error:
-        problems.extend(_of_a_file(table.sources, ("evidence", "sources"), error.problems))
-        return {}
-    found = check_scalars(file.document)
-    sources = validated(SourcesTable, file.document, (), found)
-    problems.extend(file.locate(problem) for problem in found)
-    return sources.root if sources is not None else {}
-
-
-def _read_rows(tables: Sequence[str] | None, raw_rows: Any, file: TomlFile, folder: Path, problems: list[Problem]) -> list[Row] | None:
-    """Return the rows of all tables, then those of the scenario itself, after adding what is wrong; None where not all labels are known.
-
-    A wrong row of the scenario whose labels can be read stands in as one of nothing, so that what names them is checked all the same.
-    """
-    n_before = len(problems)
-    rows: list[Row] = []
-    whole = tables is not None
-    seen: dict[Path, str] = {}
-    for number, name in enumerate(tables or (), start=1):
-        path: KeyPath = ("evidence", "tables", number)
-        target = _inside(name, folder, path, problems)
-        if target is None:
-            continue
-        real = target.resolve()
-        if real in seen:
-            came = f"{shown(name)} is the same file as {shown(seen[real])}"
-            problems.append(Problem(path=path, came=came, allowed="its rows would count twice", advice="Delete one"))
-            continue
-        seen[real] = name
-        found, wrong = read_table(target)
-        rows += found
-        problems += _of_a_file(name, path, wrong)
-    if not isinstance(raw_rows, list):
-        problems.append(Problem(path=("evidence", "row"), came=shown(raw_rows), allowed="rows are tables", advice="Write [[evidence.row]]"))
-        return None
-    whole = whole and len(problems) == n_before
-    for number, raw in enumerate(raw_rows, start=1):
-        path = ("evidence", "row", number)
-        refused: list[Problem] = []
-        written = as_far(EvidenceRow, raw, path, refused)
-        row, wrong = row_from_mapping(raw, path) if written is not None else (None, [])
-        better = {problem.path for problem in wrong if problem.path[-1] in ("form", "unit") and isinstance(raw.get(problem.path[-1]), str)}
-        refused = [problem for problem in refused if problem.path not in better]  # evidence.py knows what is meant by all, or by ton
-        told = {problem.path for problem in refused}
-        problems += [*refused, *(problem for problem in wrong if problem.path not in told)]
-        if row is None and written is not None and written.corridor is not None and written.period is not None:
-            row = Row(corridor=written.corridor, period=written.period, form="unrecorded", n_events=0, amount=0.0, unit="kg")
-        whole = whole and row is not None
-        rows += [replace(row, where=f"{file.name}:{file.lines.get(path, 1)}")] if row is not None else []
-    if not rows and len(problems) == n_before and tables is not None:
-        came, allowed = "there is no row of evidence", "a scenario needs evidence"
-        problems.append(Problem(path=("evidence",), came=came, allowed=allowed, advice="Give tables, or [[evidence.row]]"))
-    return rows if rows and whole else None
-
-
-def _select(rows: Sequence[Row], selected: Mapping[str, Sequence[str] | None], problems: list[Problem]) -> tuple[_InUse | None, _Leftovers]:
-    """Return the evidence of the `selected` corridors and periods (None: all), None where that is wrong; and labels without any."""
-    n_before = len(problems)
-    known = {kind: tuple(dict.fromkeys(getattr(row, kind) for row in rows)) for kind in selected}
-    chosen = {kind: tuple(labels) if labels is not None else known[kind] for kind, labels in selected.items()}
-    places: dict[tuple[str, str], KeyPath] = {}
-    for kind, labels in selected.items():
-        places |= {(kind, label): ("evidence", f"{kind}s", number) for number, label in enumerate(labels or (), start=1)}
-    for (kind, label), path in places.items():
-        if label not in known[kind]:
-            came, allowed = f"no row of evidence has the {kind} {shown(label)}", f"the {kind}s are {_first(known[kind])}"
-            problems.append(Problem(path=path, came=came, allowed=allowed, advice=nearest(label, known[kind])))
-    if len(problems) > n_before:
-        return None, {}
-    kept = [row for row in rows if all(getattr(row, kind) in labels for kind, labels in chosen.items())]
-    problems += check_rows(kept)
-    without_rows = {kind: frozenset(labels) - {getattr(row, kind) for row in kept} for kind, labels in chosen.items()}
-    leftovers: _Leftovers = {}
-    for kind, labels in chosen.items():
-        for label in (label for label in labels if label in without_rows[kind]):
-            came, allowed = f"no row is left for the {kind} {shown(label)}", "a selected label needs evidence"
-            path = places.get((kind, label), ("evidence",))
-            advice = "Delete it, or select its rows too"
-            leftovers[("evidence", f"{kind}s"), label] = Problem(path=path, came=came, allowed=allowed, advice=advice)
-    if not kept:
-        problems += [problem for problem in leftovers.values() if problem is not None]
-    if len(problems) > n_before:
-        return None, {}
-    left_out = {kind: frozenset(known[kind]) - set(chosen[kind]) for kind in chosen}
-    return _InUse(rows=tuple(kept), labels=chosen, left_out=left_out, without_rows=without_rows), leftovers
-
-
-# --- from tables to records -----------------------------------------------------------------------------------------------------------
-
-
-def _check_corridors(groups: Mapping[str, list[str]], shared: Sequence[list[str]], in_use: _InUse, problems: list[Problem]) -> _Leftovers:
-    """Add what is wrong with the corridors that `[groups]` and `shared_load_scale` name, and return those that are not in use."""
-    leftovers: _Leftovers = {}
-    corridors = in_use.labels["corridor"]
-    for group in groups:
-        if group in corridors or group in in_use.left_out["corridor"]:
-            came = f"the group {shown(group)} bears the name of a corridor"
-            allowed = "groups and corridors share one list of labels in results"
-            problems.append(Problem(path=("groups", group), came=came, allowed=allowed, advice="Rename the group"))
-    lists: list[tuple[KeyPath, list[str], str]] = [
-        *((("groups", group), members, "groups may overlap but not nest") for group, members in groups.items()),
-        *((("model", "shared_load_scale", n), members, "a list holds corridors") for n, members in enumerate(shared, start=1)),
-    ]
-    owner: dict[str, KeyPath] = {}
-    for base, members, rule in lists:
-        for number, member in enumerate(members, start=1):
-            path = (*base, number)
-            if member in groups and member not in corridors:
-                advice = f"List its members: {', '.join(groups[member])}"
-                problems.append(Problem(path=path, came=f"{shown(member)} is a group", allowed=rule, advice=advice))
-            elif member in in_use.left_out["corridor"]:
-                leftovers[base, member] = in_use.missing(member, corridors, "corridor", path)
-            elif member in in_use.without_rows["corridor"]:
-                leftovers[base, member] = None
-            elif member not in corridors:
-                problems.append(in_use.missing(member, corridors, "corridor", path))
-            elif base[0] == "model" and owner.setdefault(member, base) != base:
-                came, allowed = f"{shown(member)} stands in list {owner[member][-1]} too", "a corridor has one load scale"
-                problems.append(Problem(path=path, came=came, allowed=allowed, advice="Delete it from one list"))
-    return leftovers
-
-
-def _law(block: ParameterBlock, raw: Mapping[str, Any], path: KeyPath, problems: list[Problem]) -> Law | None:
-    """Return the law of a block, within its parameter's domain, or None after adding what is wrong.
-
-    A misspelt name is taken for the one that its message names, so that what is wrong with its law is said at once.
-    """
-    name = block.name if block.name is not None else closest(str(raw.get("name")), PARAMETERS)
-    if name is None or block.distribution is None:
-        return None
-    entry = PARAMETERS[name]
-    try:
-        found = law(raw["distribution"], entry.unit)
-    except LawError as error:
-        problems.extend(
-            replace(problem, path=path + tuple(part + 1 if isinstance(part, int) else part for part in problem.path))
-            for problem in error.problems
-        )
-        return None
-    low, high = support(found)
-    touches = entry.open_low and low == entry.low and float(cdf(found, entry.low)) > 0  # a bound that is excluded may be touched, not hit
-    if low >= entry.low and high <= entry.high and not touches:
-        return found
-    domain = f"{'(' if entry.open_low else '['}{entry.low:g}, {entry.high:g}{']' if math.isfinite(entry.high) else ')'}"
-    unit = "" if entry.unit == "1" else f" {entry.unit}"
-    if low == high:
-        came, advice = f"{low:g}{unit} is outside the domain", "Give a number inside it"
-    else:
-        bounds = [f"lower = {entry.low:g}"] * (low < entry.low) + [f"upper = {entry.high:g}"] * (high > entry.high)
-        came = f"the law reaches from {low:g} to {high:g}{unit}, beyond the domain"
-        advice = f"Truncate it with {' and '.join(bounds)}, or choose another law" if bounds else f"Give {entry.low:g} no probability"
-    middle = median(found)
-    if entry.high == 1 < middle < 100:  # a law that was meant in percent would not be mended by a truncation
-        advice = f"A fraction is 0..1: {middle:.4g} % is {middle / 100:.4g}"
-    problems.append(Problem(path=path, came=came, allowed=f"{name} lies in {domain}{unit}", advice=advice))
-    return None
-
-
-def _parameter(
-    block: ParameterBlock,
-    raw: Mapping[str, Any],
-    path: KeyPath,
-    its_law: Law | None,
-    groups: Mapping[str, list[str]],
-    in_use: _InUse | None,
-    problems: list[Problem],
-) -> tuple[Parameter | None, _Leftovers]:
-    """Return the record of one block, if `its_law` could be read, and the labels that only a selection makes unknown.
-
-    In a selector of corridors a group stands for its members, each once. `in_use` None is evidence that could not be read: then only
-    forms are checked.
-    """
-    n_before, name = len(problems), block_id(raw)
-    leftovers: _Leftovers = {}
-    selectors: dict[str, tuple[str, ...] | None] = {}
-    forms = PARAMETERS[block.name].forms if block.name is not None else FORMS
-    for kind in DIMENSIONS:
-        labels = getattr(block, kind)
-        left_out = in_use.left_out[kind] if in_use is not None and kind != "form" else frozenset()
-        known = forms if kind == "form" else in_use.labels[kind] if in_use is not None else None
-        known = (*known, *groups) if known is not None and kind == "corridor" else known
-        for number, label in enumerate(labels or (), start=1):
-            members = groups.get(label, [label]) if kind == "corridor" else [label]
-            leftovers |= {(place_of(name, kind), member): None for member in members if member in left_out}
-            if known is None or label in known:
-                continue
-            place = (*path, kind, number) if isinstance(raw[kind], list) else (*path, kind)
-            if kind == "form":
-                came, allowed = f"{raw.get('name')} has no form {shown(label)}", f"it is looked up by {', '.join(forms)}"
-                problems.append(Problem(path=place, came=came, allowed=allowed, advice=nearest(label, forms)))
-            elif in_use is not None and label in left_out:
-                leftovers[place_of(name, kind), label] = in_use.missing(label, known, kind, place)
-            elif in_use is not None:
-                problems.append(in_use.missing(label, known, kind, place))
-        expanded = (member for label in labels or () for member in (groups.get(label, [label]) if kind == "corridor" else [label]))
-        selectors[kind] = tuple(dict.fromkeys(expanded)) if labels is not None else None
-    if block.varies_by and "correlation" not in raw:
-        allowed, advice = "a block with varies_by says how alike its draws are", "Add correlation = 0.8; 0 is independent"
-        problems.append(Problem(path=path, came="correlation is missing", allowed=allowed, advice=advice))
-    if block.correlation is not None and "varies_by" not in raw:
-        came, allowed = "there is nothing to correlate", "correlation needs varies_by: a block without it is one draw"
-        problems.append(Problem(path=(*path, "correlation"), came=came, allowed=allowed, advice='Add varies_by = ["period"]'))
-    if its_law is None or block.name is None or block.varies_by is None or len(problems) > n_before:
-        return None, leftovers
-    varies_by = tuple(kind for kind in DIMENSIONS if kind in block.varies_by)
-    parameter = Parameter(id=name, name=block.name, law=its_law, varies_by=varies_by, correlation=block.correlation, path=path, **selectors)
-    return parameter, leftovers
-
-
-def _correlation(block: CorrelationBlock, raw: Mapping[str, Any], path: KeyPath, problems: list[Problem]) -> Correlation | None:
-    """Return the record of one block, or None after adding what is wrong with it alone."""
-    n_before, n = len(problems), len(block.between or ())
-    if ("value" in raw) == ("matrix" in raw):
-        came = "both value and matrix are given" if "value" in raw else "neither value nor matrix is given"
-        advice = "value suits two blocks, matrix single draws"
-        problems.append(Problem(path=path, came=came, allowed="exactly one of them is needed", advice=advice))
-    if block.copula == "t" and "df" not in raw:
-        problems.append(Problem(path=path, came="df is missing", allowed="a t copula has degrees of freedom >= 1", advice="Add df = 4"))
-    if block.copula == "gaussian" and block.df is not None:
-        came, allowed = "a gaussian copula has no df", "only copula t has one"
-        problems.append(Problem(path=(*path, "df"), came=came, allowed=allowed, advice="Delete df"))
-    if block.matrix is not None and block.between is not None:
-        came = ""
-        if len(block.matrix) != n or any(len(row) != n for row in block.matrix):
-            came, advice = f"a matrix of {len(block.matrix)} rows for {n} names in between", f"Give {n} rows of {n} numbers"
-        elif any(block.matrix[i][i] != 1 for i in range(n)):
-            came, advice = "a diagonal that is not 1", "A draw has correlation 1 with itself"
-        elif wrong := [(i, j) for i in range(n) for j in range(i) if block.matrix[i][j] != block.matrix[j][i]]:
-            (i, j) = wrong[0]
-            came = f"row {i + 1} column {j + 1} is {block.matrix[i][j]:g}, row {j + 1} column {i + 1} is {block.matrix[j][i]:g}"
-            advice = "Make them equal"
-        if came:
-            allowed = "a correlation matrix is square and symmetric with 1 on its diagonal"
-            problems.append(Problem(path=(*path, "matrix"), came=came, allowed=allowed, advice=advice))
-    if len(problems) > n_before or block.between is None:
-        return None
-    matrix = tuple(map(tuple, block.matrix)) if block.matrix is not None else None
-    return Correlation(
-        id=block_id(raw), between=tuple(block.between), value=block.value, matrix=matrix, copula=block.copula, df=block.df, path=path
-    )
-
-
-def _stand_in(block: ParameterBlock) -> Law | None:
-    """Return a law within the domain of a block whose own was refused: which blocks match, and what goes together, hangs on no law."""
-    if block.name is None:
-        return None
-    entry = PARAMETERS[block.name]
-    return Law(kind="constant", parameters=(("value", entry.high if math.isfinite(entry.high) else entry.low + 1.0),))
-
-
-def _ids_in_doubt(found: Sequence[Problem]) -> bool:
-    """Return whether something wrong with the parameters leaves in doubt what they are called and where they hold."""
-    doubtful = {"id", "name", *DIMENSIONS}
-    return any(problem.path[:1] == ("parameter",) and (len(problem.path) < 3 or problem.path[2] in doubtful) for problem in found)
-
-
-def _unknown_names(document: Mapping[str, Any], found: Sequence[Problem]) -> list[Problem]:
-    """Return a problem for each name in a correlation that no parameter block bears, where all ids can be trusted.
-
-    Where nothing else is wrong, `dependence.py` says so, and more: it knows the single draws.
-    """
-    kinds = [raw if isinstance(raw := document.get(kind, []), list) else [] for kind in ("parameter", "correlation")]
-    parameters, correlations = ([raw if isinstance(raw, dict) else {} for raw in blocks] for blocks in kinds)
-    if _ids_in_doubt(found):
-        return []
-    ids = [block_id(raw) for raw in parameters]
-    problems = []
-    for number, raw in enumerate(correlations, start=1):
-        between = raw.get("between")
-        for name in between if isinstance(between, list) else ():
-            if isinstance(name, str) and name.partition("@")[0] not in ids:
-                path = ("correlation", number, "between")
-                came, allowed = (
-                    f'"{name}" is not a parameter of this scenario',
-                    "the ids of parameter blocks, or of single draws as id@label",
-                )
-                problems.append(Problem(path=path, came=came, allowed=allowed, advice=nearest(name, ids)))
-    return problems
-
-
-def _contrast(
-    block: ContrastBlock, path: KeyPath, groups: Mapping[str, list[str]], in_use: _InUse | None, problems: list[Problem]
-) -> Contrast | None:
-    """Return the record of one block, or None after adding each label that is not in use; whether there is evidence is not asked here."""
-    given = {side: getattr(block, side) for side in ("numerator", "denominator") if getattr(block, side) is not None}
-    unknown = [_unknown_labels(result, (*path, side), groups, in_use, problems) for side, result in given.items()]
-    if any(unknown) or len(given) < 2:
-        return None
-    return Contrast(id=block.id, path=path, **{side: Result(**result.model_dump()) for side, result in given.items()})
-
-
-def _unknown_labels(
-    result: ResultTable, path: KeyPath, groups: Mapping[str, list[str]], in_use: _InUse | None, problems: list[Problem]
-) -> bool:
-    """Add each label of a result that is not in use, and return whether there is one."""
-    n_before = len(problems)
-    for kind in ("corridor", "period"):
-        known = (*in_use.labels[kind], *(groups if kind == "corridor" else ())) if in_use is not None else ()
-        label = getattr(result, kind)
-        if in_use is not None and label is not None and label not in known:
-            problems.append(in_use.missing(label, known, kind, (*path, kind)))
-    return len(problems) > n_before
-
-
-def _growth(
-    block: GrowthBlock,
-    path: KeyPath,
-    groups: Mapping[str, list[str]],
-    in_use: _InUse | None,
-    taken: Mapping[str, Collection[Any]],
-    problems: list[Problem],
-) -> Growth | None:
-    """Return the record of one block, or None after adding what is wrong; `taken` are the ids of contrasts and of claims."""
-    n_before = len(problems)
-    if in_use is not None:
-        for key, known in (("corridor", (*in_use.labels["corridor"], *groups)), ("quoted", in_use.labels["corridor"])):
-            label = getattr(block, key)
-            if label is not None and label not in known:
-                problems.append(in_use.missing(label, known, "corridor", (*path, key)))
-        for number, period in enumerate(block.periods or (), start=1):
-            if period not in in_use.labels["period"]:
-                problems.append(in_use.missing(period, in_use.labels["period"], "period", (*path, "periods", number)))
-    starts = [start for period in block.periods or () if (start := period_start(period)) is not None]
-    if len(starts) == 2 and starts[0] > starts[1]:
-        came, allowed = f"{block.periods[0]} begins after {block.periods[1]}", "the earlier period comes first"
-        problems.append(Problem(path=(*path, "periods"), came=came, allowed=allowed, advice="Swap them"))
-    if in_use is None or None in (block.id, block.corridor, block.periods, block.quantity, block.form):  # refused, and told of
-        return None
-    before, after = block.periods
-    growth = Growth(path=path, periods=(before, after), **block.model_dump(exclude={"periods", "note"}))
-    for kind, made in (("contrast", [each.id for each in growth.contrasts]), ("claim", [growth.decrease.id])):
-        for name in made:
-            if name in taken[kind]:
-                came, allowed = f"the id {shown(name)} is that of a {kind} too", f"a growth makes this {kind} itself"
-                problems.append(Problem(path=(*path, "id"), came=came, allowed=allowed, advice="Rename one of them"))
-    if len(problems) == n_before and growth.quoted is not None:
-        rows = [row for row in in_use.rows if row.corridor == growth.quoted and row.period in growth.periods]
-        units, lacking = sorted({row.unit for row in rows}), set(growth.periods) - {row.period for row in rows}
-        if lacking or len(units) > 1:
-            came = f"the rows of {growth.quoted} are in {' and '.join(units)}"
-            came = f"{growth.quoted} has no row in {min(lacking)}" if lacking else came
-            allowed, advice = "quoted figures stand in both periods, in one unit", "Add a row, or write both in one unit"
-            problems.append(Problem(path=(*path, "quoted"), came=came, allowed=allowed, advice=advice))
-    return growth if len(problems) == n_before else None
-
-
-def _claim(block: ClaimBlock, raw: Mapping[str, Any], path: KeyPath, known: Sequence[str], problems: list[Problem]) -> Claim | None:
-    """Return the record of one block, or None after adding what is wrong; `known` are the ids of contrasts, of wrong ones too."""
-    n_before = len(problems)
-    given = [key for key in ("above", "below", "between") if key in raw]
-    if len(given) != 1:
-        came = f"both {' and '.join(given)} are given" if given else "none of above, below and between is given"
-        came = came.replace("both", "all of", 1) if len(given) == 3 else came
-        advice = "Delete all but one, or write two claims" if given else "Add above = 1.0"
-        problems.append(Problem(path=path, came=came, allowed="exactly one of them is needed", advice=advice))
-    if block.between is not None and not block.between[0] < block.between[1]:
-        came, allowed = f"between = [{block.between[0]:g}, {block.between[1]:g}]", "the first number is less than the second"
-        problems.append(Problem(path=(*path, "between"), came=came, allowed=allowed, advice="Swap them, or give two different ones"))
-    if block.contrast is not None and block.contrast not in known:
-        allowed = f"known are {_first(known)}" if known else "a claim is about a contrast, and there is none"
-        advice = nearest(block.contrast, known) or ("" if known else "Add a [[contrast]]")
-        problems.append(Problem(path=(*path, "contrast"), came=f"unknown contrast {shown(block.contrast)}", allowed=allowed, advice=advice))
-    if len(problems) > n_before:
-        return None
-    between = (block.between[0], block.between[1]) if block.between is not None else None
-    return Claim(id=block.id, text=block.text, contrast=block.contrast, above=block.above, below=block.below, between=between, path=path)
-
-
-def _sensitivity(table: SensitivityTable, groups: Mapping[str, list[str]], in_use: _InUse, problems: list[Problem]) -> Sensitivity | None:
-    """Return the record of the table, or None after adding each label that is not in use; whether there is evidence is not asked here."""
-    n_before = len(problems)
-    if table.target is None:
-        places, periods = groups or in_use.labels["corridor"], in_use.labels["period"]
-        drug = [row for row in in_use.rows if row.form != "precursor"]
-        here = {(corridor, row.period) for row in drug for corridor in places if row.corridor in groups.get(corridor, [corridor])}
-        targets = [
-            Result(quantity="flow_pure_kg", corridor=corridor, period=period, form="all")
-            for corridor in places
-            for period in periods
-            if (corridor, period) in here
-        ]
-        return Sensitivity(scale=table.scale, shapley=table.shapley, targets=tuple(targets))
-    named: dict[Result, int] = {}
-    for number, one in enumerate(table.target, start=1):
-        for kind in ("corridor", "period"):
-            known = (*in_use.labels[kind], *(groups if kind == "corridor" else ()))
-            if getattr(one, kind) not in known:
-                problems.append(in_use.missing(getattr(one, kind), known, kind, ("sensitivity", "target", number, kind)))
-        result = Result(**one.model_dump())
-        if named.setdefault(result, number) < number:
-            came = f"this is target {named[result]} too"
-            problems.append(Problem(path=("sensitivity", "target", number), came=came, allowed="targets differ", advice="Delete one"))
-    return None if len(problems) > n_before else Sensitivity(scale=table.scale, shapley=table.shapley, targets=tuple(named))
-
-
-def _blocks(document: Mapping[str, Any], kind: str, problems: list[Problem]) -> list[tuple[KeyPath, Any]]:
-    """Return the raw blocks of one kind with their key paths, after adding a problem for each id that stands twice."""
-    blocks = document.get(kind, [])
-    if not isinstance(blocks, list):
-        problems.append(Problem(path=(kind,), came=f"one [{kind}] table", allowed=f"{kind} blocks are a list", advice=f"Write [[{kind}]]"))
-        return []
-    first: dict[str, int] = {}
-    for number, raw in enumerate(blocks, start=1):
-        name = block_id(raw) if isinstance(raw, dict) else ""
-        if name and first.setdefault(name, number) < number:
-            came, advice = f"the id {shown(name)} is that of {kind}[{first[name]}] too", "Give one of them another id, or delete it"
-            problems.append(Problem(path=(kind, number), came=came, allowed="ids are unique", advice=advice))
-    return [((kind, number), raw) for number, raw in enumerate(blocks, start=1)]
 
 
 # --- the scenario and its resolved document -------------------------------------------------------------------------------------------
@@ -607,7 +142,7 @@ class _Draft:
     scenario: Scenario
     described: Mapping[KeyPath, Any]
     sources: Mapping[str, Source]
-    leftovers: _Leftovers
+    leftovers: Leftovers
     all_rows: Sequence[Row]
     whole: bool
 
@@ -740,101 +275,78 @@ def _check_scalars(document: Mapping[str, Any]) -> list[Problem]:
 def _draft(document: Mapping[str, Any], file: TomlFile, folder: Path, once: _Once, problems: list[Problem]) -> _Draft | None:
     """Return one case as its tables say it, or None after adding every problem that could be found; `once` adds those of what it makes."""
     n_before = len(problems)
+    described: dict[KeyPath, Any] = {}
 
     def table(model: type[_Table], name: str) -> _Table | None:
-        found: _Table | None = once(name, [(name,)], lambda found: as_far(model, document.get(name, {}), (name,), found))
+        found: _Table | None = once(name, [(name,)], partial(as_far, model, document.get(name, {}), (name,)))
         return found
 
-    heading = once(
-        "", [], lambda found: validated(Heading, {key: document[key] for key in Heading.model_fields if key in document}, (), found)
-    )
+    def blocks(kind: str, model: type[BaseModel]) -> Iterator[tuple[KeyPath, Any, Any]]:
+        """Yield path, raw table and checked block of every block of one kind that can be read at all."""
+        for path, raw in _blocks(document, kind, problems):
+            described[path] = block = once(path, [path], partial(as_far, model, raw, path))
+            if block is not None:
+                yield path, raw, block
+
+    heading = once("", [], partial(validated, Heading, {key: document[key] for key in Heading.model_fields if key in document}, ()))
     run, model = table(RunTable, "run"), table(ModelTable, "model")
     raw_groups = document.get("groups", {})
-    groups_table = once("groups", [("groups",)], lambda found: validated(GroupsTable, raw_groups, ("groups",), found))
+    groups_table = once("groups", [("groups",)], partial(validated, GroupsTable, raw_groups, ("groups",)))
     raw_evidence = document.get("evidence", {})
     tables = {key: item for key, item in raw_evidence.items() if key != "row"} if isinstance(raw_evidence, dict) else raw_evidence
-    evidence = once("evidence", [("evidence",)], lambda found: as_far(EvidenceTable, tables, ("evidence",), found))
+    evidence = once("evidence", [("evidence",)], partial(as_far, EvidenceTable, tables, ("evidence",)))
     selection: list[KeyPath] = [("evidence", "corridors"), ("evidence", "periods")]
     sources: Mapping[str, Source] = {}
     rows: list[Row] | None = None
-    in_use: _InUse | None = None
-    leftovers: _Leftovers = {}
+    in_use: InUse | None = None
+    leftovers: Leftovers = {}
     if evidence is not None:
-        sources = once("sources", [], lambda found: _read_sources(evidence, folder, found))
+        sources = once("sources", [], partial(read_sources, evidence, folder))
         listed = evidence.tables or [] if "tables" not in tables or evidence.tables is not None else None
-        rows = once("rows", [], lambda found: _read_rows(listed, raw_evidence.get("row", []), file, folder, found))
+        rows = once("rows", [], partial(read_rows, listed, raw_evidence.get("row", []), file, folder))
     if evidence is not None and rows is not None:
         labels = {"corridor": evidence.corridors, "period": evidence.periods}
-        in_use, without_rows = once("selection", selection, lambda found: _select(rows, labels, found))
+        in_use, without_rows = once("selection", selection, partial(select, rows, labels))
         leftovers |= without_rows
     groups = groups_table.root if groups_table is not None else legible_groups(raw_groups)
     shared = (model.shared_load_scale if model is not None else None) or []
     if in_use is not None:
-        used = in_use
-        leftovers |= once("corridors", [*selection, ("model",)], lambda found: _check_corridors(groups, shared, used, found))
+        leftovers |= once("corridors", [*selection, ("model",)], partial(check_corridors, groups, shared, in_use))
 
-    described: dict[KeyPath, Any] = {}
     parameters: list[Parameter] = []
-    correlations: list[Correlation] = []
-    for path, raw in _blocks(document, "parameter", problems):
-        described[path] = block = once(path, [path], lambda found, raw=raw, path=path: as_far(ParameterBlock, raw, path, found))
-        if block is not None:
-            base = (*path, "distribution")
-            its_law = once(base, [base], lambda found, block=block, raw=raw, base=base: _law(block, raw, base, found))
-            parameter, left_out = once(
-                (path, "in use"),
-                [path, *selection],
-                lambda found, block=block, raw=raw, path=path, its_law=its_law: _parameter(
-                    block, raw, path, its_law or _stand_in(block), groups, in_use, found
-                ),
-            )
-            parameters += [parameter] if parameter is not None else []
-            leftovers |= left_out
-    for path, raw in _blocks(document, "correlation", problems):
-        described[path] = link = once(path, [path], lambda found, raw=raw, path=path: as_far(CorrelationBlock, raw, path, found))
-        correlation = _correlation(link, raw, path, problems) if link is not None else None
-        correlations += [correlation] if correlation is not None else []
-    contrasts: list[Contrast] = []
-    claims: list[Claim] = []
-    blocks = _blocks(document, "contrast", problems)
-    names = [raw["id"] for _, raw in blocks if isinstance(raw, dict) and isinstance(raw.get("id"), str)]
-    for path, raw in blocks:
-        described[path] = side = once(path, [path], lambda found, raw=raw, path=path: as_far(ContrastBlock, raw, path, found))
-        contrast = _contrast(side, path, groups, in_use, problems) if side is not None else None
-        contrasts += [contrast] if contrast is not None else []
+    resting: dict[str, str] = {}
+    for path, raw, block in blocks("parameter", ParameterBlock):
+        base = (*path, "distribution")
+        its_law = once(base, [base], partial(read_law, block, raw, base))
+        parameter, left_out = once(
+            (path, "in use"), [path, *selection], partial(read_parameter, block, raw, path, its_law or stand_in(block), groups, in_use)
+        )
+        parameters += [parameter] if parameter is not None else []
+        leftovers |= left_out
+        resting[block.source] = block_id(raw)
+    correlations = [read_correlation(link, raw, path, problems) for path, raw, link in blocks("correlation", CorrelationBlock)]
+    contrasts = [read_contrast(block, path, groups, in_use, problems) for path, _, block in blocks("contrast", ContrastBlock)]
     growths: list[Growth] = []
-    taken: dict[str, list[Any]] = {}
-    for kind in ("contrast", "claim"):
-        raws = document.get(kind, [])
-        taken[kind] = [raw.get("id") for raw in raws if isinstance(raw, dict)] if isinstance(raws, list) else []
-    for path, raw in _blocks(document, "growth", problems):
-        described[path] = over = once(path, [path], lambda found, raw=raw, path=path: as_far(GrowthBlock, raw, path, found))
-        others = [growth for growth in growths if over is not None and growth.id != over.id]
-        made = {"contrast": [each.id for other in others for each in other.contrasts], "claim": [other.decrease.id for other in others]}
-        both = {kind: [*ids, *made[kind]] for kind, ids in taken.items()}
-        growth = _growth(over, path, groups, in_use, both, problems) if over is not None else None
+    for path, _, block in blocks("growth", GrowthBlock):
+        others = [growth for growth in growths if growth.id != block.id]
+        taken = {
+            "contrast": [*_ids(document, "contrast"), *(each.id for other in others for each in other.contrasts)],
+            "claim": [*_ids(document, "claim"), *(other.decrease.id for other in others)],
+        }
+        growth = read_growth(block, path, groups, in_use, taken, problems)
         growths += [growth] if growth is not None else []
-        if isinstance(raw, dict) and isinstance(raw.get("id"), str):
-            names += [raw["id"], f"{raw['id']}.seized"]
     contrasts += [contrast for growth in growths for contrast in growth.contrasts]
-    for path, raw in _blocks(document, "claim", problems):
-        described[path] = said = once(path, [path], lambda found, raw=raw, path=path: as_far(ClaimBlock, raw, path, found))
-        claim = _claim(said, raw, path, names, problems) if said is not None else None
-        claims += [claim] if claim is not None else []
-    conditions: list[Condition] = []
-    resting = {
-        block.source: block_id(raw) for path, raw in _blocks(document, "parameter", []) if (block := described.get(path)) is not None
-    }
-    for path, raw in _blocks(document, "condition", problems):
-        described[path] = bound = once(path, [path], lambda found, raw=raw, path=path: as_far(ConditionBlock, raw, path, found))
-        if bound is not None:
-            unknown = bound.result is not None and _unknown_labels(bound.result, (*path, "result"), groups, in_use, problems)
-            condition = read_condition(bound, raw, path, resting, problems)
-            conditions += [condition] if condition is not None and not unknown else []
+    known = [*_ids(document, "contrast"), *(name for id_ in _ids(document, "growth") for name in (id_, f"{id_}.seized"))]
+    claims = [read_claim(block, raw, path, known, problems) for path, raw, block in blocks("claim", ClaimBlock)]
+    conditions: list[Condition | None] = []
+    for path, raw, block in blocks("condition", ConditionBlock):
+        unknown = block.result is not None and add_unknown_labels(block.result, (*path, "result"), groups, in_use, problems)
+        condition = read_condition(block, raw, path, resting, problems)
+        conditions += [condition] if not unknown else []
     sensitivity = None
     if "sensitivity" in document:
         described[("sensitivity",)] = asked = table(SensitivityTable, "sensitivity")
-        sensitivity = _sensitivity(asked, groups, in_use, problems) if asked is not None and in_use is not None else None
+        sensitivity = read_sensitivity(asked, groups, in_use, problems) if asked is not None and in_use is not None else None
     found = problems[n_before:]
     whole = not found and heading is not None
     if not whole:
@@ -861,16 +373,68 @@ def _draft(document: Mapping[str, Any], file: TomlFile, folder: Path, once: _Onc
         groups=tuple((group, tuple(members)) for group, members in groups.items()),
         rows=in_use.rows,
         parameters=tuple(parameters),
-        correlations=tuple(each for each in correlations if each.path not in refused),
-        contrasts=tuple(each for each in contrasts if each.path not in refused),
-        claims=(*claims, *(growth.decrease for growth in growths)),
+        correlations=tuple(each for each in correlations if each is not None and each.path not in refused),
+        contrasts=tuple(each for each in contrasts if each is not None and each.path not in refused),
+        claims=(*(claim for claim in claims if claim is not None), *(growth.decrease for growth in growths)),
         growths=tuple(growths),
-        conditions=tuple(each for each in conditions if each.path not in refused),
+        conditions=tuple(each for each in conditions if each is not None and each.path not in refused),
         sensitivity=sensitivity if not any(path[:1] == ("sensitivity",) for path in refused) else None,
         document={},
     )
     problems += _check_run(run, len(scenario.places), len(periods)) if whole else []
     return _Draft(scenario=scenario, described=described, sources=sources, leftovers=leftovers, all_rows=rows or (), whole=whole)
+
+
+def _blocks(document: Mapping[str, Any], kind: str, problems: list[Problem]) -> list[tuple[KeyPath, Any]]:
+    """Return the raw blocks of one kind with their key paths, after adding a problem for each id that stands twice."""
+    blocks = document.get(kind, [])
+    if not isinstance(blocks, list):
+        problems.append(Problem(path=(kind,), came=f"one [{kind}] table", allowed=f"{kind} blocks are a list", advice=f"Write [[{kind}]]"))
+        return []
+    first: dict[str, int] = {}
+    for number, raw in enumerate(blocks, start=1):
+        name = block_id(raw) if isinstance(raw, dict) else ""
+        if name and first.setdefault(name, number) < number:
+            came, advice = f"the id {shown(name)} is that of {kind}[{first[name]}] too", "Give one of them another id, or delete it"
+            problems.append(Problem(path=(kind, number), came=came, allowed="ids are unique", advice=advice))
+    return [((kind, number), raw) for number, raw in enumerate(blocks, start=1)]
+
+
+def _ids(document: Mapping[str, Any], kind: str) -> list[str]:
+    """Return the ids that blocks of one kind give, those of wrong blocks too."""
+    blocks = document.get(kind, [])
+    raws = [raw for raw in blocks if isinstance(raw, dict)] if isinstance(blocks, list) else []
+    return [raw["id"] for raw in raws if isinstance(raw.get("id"), str)]
+
+
+def _ids_in_doubt(found: Sequence[Problem]) -> bool:
+    """Return whether something wrong with the parameters leaves in doubt what they are called and where they hold."""
+    doubtful = {"id", "name", *DIMENSIONS}
+    return any(problem.path[:1] == ("parameter",) and (len(problem.path) < 3 or problem.path[2] in doubtful) for problem in found)
+
+
+def _unknown_names(document: Mapping[str, Any], found: Sequence[Problem]) -> list[Problem]:
+    """Return a problem for each name in a correlation that no parameter block bears, where all ids can be trusted.
+
+    Where nothing else is wrong, `dependence.py` says so, and more: it knows the single draws.
+    """
+    kinds = [raw if isinstance(raw := document.get(kind, []), list) else [] for kind in ("parameter", "correlation")]
+    parameters, correlations = ([raw if isinstance(raw, dict) else {} for raw in blocks] for blocks in kinds)
+    if _ids_in_doubt(found):
+        return []
+    ids = [block_id(raw) for raw in parameters]
+    problems = []
+    for number, raw in enumerate(correlations, start=1):
+        between = raw.get("between")
+        for name in between if isinstance(between, list) else ():
+            if isinstance(name, str) and name.partition("@")[0] not in ids:
+                path = ("correlation", number, "between")
+                came, allowed = (
+                    f'"{name}" is not a parameter of this scenario',
+                    "the ids of parameter blocks, or of single draws as id@label",
+                )
+                problems.append(Problem(path=path, came=came, allowed=allowed, advice=nearest(name, ids)))
+    return problems
 
 
 # --- what serves nothing --------------------------------------------------------------------------------------------------------------
@@ -880,7 +444,7 @@ def _draft(document: Mapping[str, Any], file: TomlFile, folder: Path, once: _Onc
 class _Idle:
     """What serves nothing in one case: what its tables say (`leftovers`), what matching finds (`unserved`), and what it does not judge."""
 
-    leftovers: _Leftovers
+    leftovers: Leftovers
     unserved: Mapping[Idle, None]
     not_judged: Collection[Idle]
 
@@ -961,7 +525,7 @@ def _idle_everywhere(idle_in: Sequence[_Idle]) -> dict[Idle, None]:
 
 def _say_leftovers(drafts: Sequence[_Draft], idle_in: Sequence[_Idle], everywhere: Collection[Idle]) -> list[Problem]:
     """Return what is wrong with what serves nothing in any case."""
-    known: _Leftovers = {key: problem for here in idle_in for key, problem in here.leftovers.items() if key in everywhere}
+    known: Leftovers = {key: problem for here in idle_in for key, problem in here.leftovers.items() if key in everywhere}
     others = {key for key in everywhere if key not in known}
     said = [problem for problem in known.values() if problem is not None]
     return list(dict.fromkeys([*said, *(each for draft in drafts for each in say_idle(draft.scenario.parameters, others) if others)]))
