@@ -13,10 +13,10 @@ from .errors import Problem
 from .evidence import FORMS, period_start
 from .evidence_in_use import InUse, Leftovers, first_of
 from .matching import place_of
-from .model import WITHOUT_TIME
 from .records import (
     ALL_QUANTITIES,
     DIMENSIONS,
+    FRACTIONS,
     PARAMETERS,
     Claim,
     Condition,
@@ -342,7 +342,7 @@ def read_condition(block: ConditionBlock, raw: Any, path: KeyPath, taken: Mappin
         if not 0.0 < bounds[key] < math.inf:
             came, allowed = f"{key} = {shown(written)}", "a bound is a positive number: its log is compared"
             problems.append(Problem(path=(*path, key), came=came, allowed=allowed, advice="Raise it" if bounds[key] <= 0 else "Lower it"))
-        elif name in WITHOUT_TIME and bounds[key] > 1.0:
+        elif name in FRACTIONS and bounds[key] > 1.0:
             came, allowed = f"{key} = {shown(written)}", f"{name} is a fraction, 0..1"
             advice = f"Write {bounds[key] / 100.0:g}" if bounds[key] <= 100.0 else "Lower it"
             problems.append(Problem(path=(*path, key), came=came, allowed=allowed, advice=advice))

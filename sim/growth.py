@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import xarray as xr
@@ -12,8 +13,9 @@ from scipy import special
 
 from .kernels import summaries
 from .kernels.libm import exp, log
-from .model import ABSENT, ZERO, Model
-from .records import QUANTITIES, RESULT_FORMS, Growth, Scenario
+from .model import Model
+from .questions import ABSENT, ZERO
+from .records import Growth, Result, Scenario
 from .runner import PROBABILITIES, Plan, batches
 from .simulation import BorderEngine, Run
 from .tree import OWN_COORDINATES, Coordinate, Variable, one_group
@@ -72,20 +74,19 @@ def _logs(model: Model, growth: Growth, drawn: np.ndarray) -> np.ndarray:
 
     drawn (S, d)   draws of all summaries
     """
-    place = [name for name, _ in model.scenario.places].index(growth.corridor)
-    form, names = RESULT_FORMS.index(growth.form), list(QUANTITIES)
     flows, loads, missed, n_missed = [], [], [], []
     for period in growth.periods:
-        cell = place, model.scenario.periods.index(period), form
+        here = Result(quantity="unattributed_pure_kg", corridor=growth.corridor, period=period, form=growth.form)
 
-        def of(quantity: str, cell: tuple[int, int, int] = cell) -> np.ndarray:
-            number = int(model.summary[(*cell, names.index(quantity))])
+        def of(quantity: str, here: Result = here) -> np.ndarray:
+            cell = model.scenario.cell(replace(here, quantity=quantity))
+            number = int(model.summary[cell])
             if number in (ZERO, ABSENT):
                 return np.full(drawn.shape[1], 0.0 if number == ZERO else np.nan)
-            found: np.ndarray = drawn[number] * model.factor[(*cell, names.index(quantity))]
+            found: np.ndarray = drawn[number] * model.factor[cell]
             return found
 
-        attributed = model.summary[(*cell, names.index("unattributed_pure_kg"))] != ZERO
+        attributed = model.summary[model.scenario.cell(here)] != ZERO
         events = math.nan if attributed else events_of(model.scenario, growth, period)[0]
         flows.append(of("flow_gross_kg"))
         missed.append(of("missed_gross_kg"))

@@ -17,6 +17,9 @@ TABLET_MG = {"pill_mass": (10.0, 5000.0), "pill_fentanyl": (0.01, 50.0)}
 """Medians outside these are warned about: a seized tablet weighs about 110 mg and holds about 2; a slip in the unit is a factor of 1000."""
 
 
+SIZE_PARAMETER = {"lognormal": "load_log_sd", "gamma": "load_shape"}  # of each law of loads
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stratum:
     """One (corridor, period, form) of the evidence: its rows and, by (parameter name, lookup form), the parameter draw that serves it.
@@ -259,3 +262,14 @@ def odd_tablets(matched: Match) -> list[str]:
                 "is cut at 1; write both with their units"
             )
     return texts
+
+
+def scale_blocks(scenario: Scenario, matched: Match) -> list[tuple[tuple[str, ...], str, list[Stratum]]]:
+    """Return (corridors, period, strata) of every load-scale block that has a stratum, by period."""
+    blocks = []
+    for period in scenario.periods:
+        for members in scenario.shared_load_scale:
+            strata = [stratum for stratum in matched.strata if stratum.key[1] == period and stratum.key[0] in members]
+            if strata:
+                blocks.append((members, period, strata))
+    return blocks

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,17 +10,17 @@ import numpy as np
 
 from . import distributions
 from .dependence import ParameterDraw
-from .errors import Problem
-from .evidence import Row, period_days
+from .evidence import Row
 from .inputs import compile_inputs, constant_of, slots_of_inputs
 from .kernels import border, gammas, lognormal_loads, quantiles
 from .kernels.conditions import Conditions
 from .kernels.inputs import Inputs
-from .matching import Match, Stratum, match, unused
+from .matching import SIZE_PARAMETER, Match, Stratum, match, scale_blocks
 from .precursors import NOTHING, compile_precursors, rounded, sums
-from .records import PARAMETERS, POTENTIAL, QUANTITIES, RESULT_FORMS, Quantity, Result, Scenario
-
-ABSENT, ZERO = -1, -2  # instead of the number of a summary
+from .priors import expected_events, prior_shares, priors
+from .questions import ZERO, questions
+from .records import PARAMETERS, QUANTITIES, RESULT_FORMS, Quantity, Scenario
+from .tails import tail_indices
 
 DIAGNOSTICS: Mapping[str, Quantity] = {
     "prior_share": Quantity(units="1", long_name="share of the expected missed loads that the event prior supplies"),
@@ -34,18 +33,9 @@ DIAGNOSTICS: Mapping[str, Quantity] = {
     ),
 }
 
-_NAME_ANOTHER = "Name a result that has evidence, or add a row"
-_SAME_LENGTH = 0.01  # share by which two periods may differ without a warning: a leap year's day is .003, a calendar month's day .03
-WITHOUT_TIME = ("purity", "interdiction_rate")  # fractions, which do not grow with the length of a period
-
-_SIDES = ("numerator", "denominator")
-
-LARGEST_LOG_SD = 8.0  # tables of sums of loads end here; a load-size law this wide has no use for a mean or a median
-
 _DEFAULTS = tuple(sorted({kind.default for kind in PARAMETERS.values() if kind.default is not None}))
 _LAWS = {"lognormal": border.LOGNORMAL, "gamma": border.GAMMA, "equal": border.EQUAL, "copy": border.COPY}
 _FORMS = {"powder": border.POWDER, "pill": border.PILL, "unrecorded": border.UNRECORDED}
-_SIZE = {"lognormal": "load_log_sd", "gamma": "load_shape"}
 _REFS = (
     ("detection_rate", None),
     ("", None),  # the size parameter of the load law
@@ -120,196 +110,6 @@ class Model:
     seized_gross_kg: Mapping[tuple[str, str, str], float]
 
 
-# --- checks ----------------------------------------------------------------------------------------------------------------------
-
-
-def check(scenario: Scenario) -> list[Problem]:
-    """Return every problem between blocks: matching, dependence, load scales, the needs of a load law; and blocks that serve nothing."""
-    matched, problems = match(scenario)
-    problems += unused(scenario, matched)
-    problems += _check_scales(scenario, matched)
-    problems += _check_contrasts(scenario, matched)
-    if scenario.load_law == "copy":
-        problems += [
-            Problem(
-                came=f"n_events = {'blank' if row.n_events is None else row.n_events} at {row.where or 'a row'} with load_law copy",
-                allowed="every row must stand for one seizure (n_events = 1) or none",
-                advice="give one row for each seizure, or choose another load_law",
-                path=("model", "load_law"),
-            )
-            for row in scenario.rows
-            if row.n_events not in (0, 1) and row.form != "precursor"
-        ]
-    for draw in matched.parameter_draws:
-        if draw.block.name == "load_log_sd" and float(distributions.isf(draw.block.law, 1e-6)) > LARGEST_LOG_SD:
-            problem = Problem(
-                path=(*draw.block.path, "distribution"),
-                came=f"load_log_sd reaches beyond {LARGEST_LOG_SD:g}",
-                allowed=f"at most {LARGEST_LOG_SD:g}: such loads would span more than 28 powers of ten",
-                advice=f"add upper = {LARGEST_LOG_SD:g} or less",
-            )
-            if problem not in problems:
-                problems.append(problem)
-    return problems
-
-
-def _check_scales(scenario: Scenario, matched: Match) -> list[Problem]:
-    """Return a problem for every load-scale block without an event whose strata have no load_median."""
-    if scenario.load_law == "copy":
-        return []
-    problems = []
-    for members, period, strata in _scale_blocks(scenario, matched):
-        if all(stratum.events_known and stratum.n_known == 0 for stratum in strata):
-            lacking = [stratum for stratum in strata if ("load_median", stratum.key[2]) not in stratum.parameter_draws]
-            if lacking:
-                problems.append(
-                    Problem(
-                        path=("parameter",),
-                        came=f"no event in {', '.join(members)} in {period}, so nothing says how large a missed load is",
-                        allowed="a load-scale block with an event, or load_median",
-                        advice=f'add a [[parameter]] block with name = "load_median" for {lacking[0].key[0]}, or share its scale with a '
-                        "corridor that has events (model.shared_load_scale)",
-                    )
-                )
-    return problems
-
-
-def _check_contrasts(scenario: Scenario, matched: Match) -> list[Problem]:
-    """Return a problem for every side of a contrast, result of a condition, and target, without evidence, or without such a quantity."""
-    targets = scenario.sensitivity.targets if scenario.sensitivity is not None else ()
-    if not (scenario.contrasts or scenario.conditions or targets):
-        return []
-    summary, *_ = _questions(scenario, matched)
-    both, one = "both sides of a contrast must exist", "the result of a condition must exist"
-    asked = [
-        (contrast.path if contrast.path[:1] == ("growth",) else (*contrast.path, side), getattr(contrast, side), both)
-        for contrast in scenario.contrasts
-        for side in _SIDES
-    ]
-    asked += [((*condition.path, "result"), condition.result, one) for condition in scenario.conditions]
-    asked += [(("sensitivity", "target", number), result, "a target must exist") for number, result in enumerate(targets, start=1)]
-    problems = []
-    for path, result, rule in asked:
-        cell = _cell(scenario, result)
-        if cell is not None and summary[cell] != ABSENT:
-            continue
-        of_precursors = result.quantity == POTENTIAL
-        form = "precursors of " if of_precursors else "" if result.form == "all" else f"{result.form} of "
-        came = f"there is no evidence on {form}{result.corridor} in {result.period}"
-        advice = 'Name a result that has evidence, or add a row of form = "precursor"' if of_precursors else _NAME_ANOTHER
-        if of_precursors and cell is not None and summary[(*cell[:2], -1, cell[3])] != ABSENT:
-            came = f"{result.quantity} of {result.corridor} in {result.period} does not exist for form {result.form}"
-            advice = 'Write form = "all": what could have been made has no form yet'
-        elif not of_precursors and cell is not None and (summary[cell[:3]][: len(QUANTITIES)] != ABSENT).any():
-            came = f"{result.quantity} of {result.corridor} in {result.period} does not exist for form {result.form}"
-            advice = 'Write form = "all": a share of mass that is pills does not tell how many loads are'
-        elif not of_precursors and any(row.form == "precursor" for row in _rows_of(scenario, result)):
-            came += ", but on precursors"
-            advice = f"Ask for {POTENTIAL}: a precursor is no drug yet, and no load"
-        problems.append(Problem(path=path, came=came, allowed=f"{rule}: an absent result is unknown, not 0", advice=advice))
-    return problems
-
-
-def _rows_of(scenario: Scenario, result: Result) -> list[Row]:
-    members = dict(scenario.places).get(result.corridor, ())
-    return [row for row in scenario.rows if row.corridor in members and row.period == result.period]
-
-
-def _cell(scenario: Scenario, result: Result) -> tuple[int, int, int, int] | None:
-    """Return the place (n, p, f, q) of a result, or None where its corridor or period is not in use."""
-    places = [name for name, _ in scenario.places]
-    if result.corridor not in places or result.period not in scenario.periods or result.quantity not in scenario.quantities:
-        return None
-    return (
-        places.index(result.corridor),
-        scenario.periods.index(result.period),
-        RESULT_FORMS.index(result.form),
-        list(scenario.quantities).index(result.quantity),
-    )
-
-
-def days_ratio(numerator: Result, denominator: Result) -> float:
-    """Return the length of the numerator's period over that of the denominator's; 1 for one period, NaN where a label does not tell."""
-    if numerator.period == denominator.period:
-        return 1.0
-    days = period_days(numerator.period), period_days(denominator.period)
-    return math.nan if days[0] is None or days[1] is None else days[0] / days[1]
-
-
-def warnings(scenario: Scenario) -> tuple[str, ...]:
-    """Return what a reader must know first: a prior that speaks for the evidence, a copula that is not independence."""
-    matched, _ = match(scenario)
-    texts = []
-    for (name, _), shares in zip(scenario.places, _prior_shares(scenario, matched), strict=True):
-        high = [f"{period} {share:.0%}" for period, share in zip(scenario.periods, shares, strict=True) if share > 0.10]
-        if high:
-            texts.append(f"{name}: the event prior supplies more than 10 % of the expected missed loads ({', '.join(high)})")
-    for component in matched.components:
-        apart = np.argwhere(np.triu(component.matrix == 0.0, 1) & (component.df > 0.0))
-        if len(apart):
-            a, b = (component.parameter_draws[i].id for i in apart[0])
-            more = f" and {len(apart) - 1} pairs more" if len(apart) > 1 else ""
-            texts.append(f"{a} and {b}{more}: a t copula of correlation 0 is not independent: extremes come together")
-    summary = _questions(scenario, matched)[0] if scenario.contrasts or scenario.conditions else None
-    never = {
-        one: f"{one.quantity} of {one.corridor} in {one.period} is 0 in every draw"
-        for one in {
-            **{side: None for each in scenario.contrasts for side in (each.numerator, each.denominator)},
-            **{each.result: None for each in scenario.conditions},
-        }
-        if summary is not None and (cell := _cell(scenario, one)) is not None and summary[cell] == ZERO
-    }
-    texts += [
-        f'contrast "{contrast.id}": {never[side]}, so the ratio says nothing'
-        for contrast in scenario.contrasts
-        for side in {contrast.numerator: None, contrast.denominator: None}
-        if side in never
-    ]
-    texts += [
-        f'condition "{each.id}": {never[each.result]}, so every draw has the same weight'
-        for each in scenario.conditions
-        if each.result in never
-    ]
-    for contrast in scenario.contrasts:
-        if any(contrast == growth.contrasts[1] for growth in scenario.growths):
-            continue  # of the same two periods as the growth's first
-        ratio = days_ratio(contrast.numerator, contrast.denominator)
-        sides = [side for side in (contrast.numerator, contrast.denominator) if side.quantity not in WITHOUT_TIME]
-        if not sides or abs(ratio - 1.0) <= _SAME_LENGTH:
-            continue
-        labels = f"{contrast.numerator.period} and {contrast.denominator.period}"
-        if math.isnan(ratio):
-            texts.append(f'contrast "{contrast.id}": the lengths of {labels} are not both known, so the ratio may be one of lengths')
-        else:
-            texts.append(f'contrast "{contrast.id}": the lengths of {labels} are as {ratio:.4g} to 1, which the ratio does not correct')
-    return (*texts, *_condition_warnings(scenario, matched))
-
-
-def _condition_warnings(scenario: Scenario, matched: Match) -> list[str]:
-    """Return where a bound on a mass is put on less than all routes: it is met by all of them, and before attribution."""
-    texts = []
-    members_of = {place: set(members) for place, members in scenario.places}
-    for condition in scenario.conditions:
-        result = condition.result
-        if result.quantity in (*WITHOUT_TIME, POTENTIAL):
-            continue
-        here = [stratum for stratum in matched.strata if stratum.key[1] == result.period]
-        ours = {stratum.key[0] for stratum in here if stratum.key[0] in members_of[result.corridor]}
-        wider = {place: members & {stratum.key[0] for stratum in here} for place, members in members_of.items()}
-        widest = max(wider, key=lambda place: len(wider[place]))
-        if ours < wider[widest]:
-            texts.append(
-                f'condition "{condition.id}": it bounds {result.corridor}, and {widest} is wider; what was consumed came by all routes'
-            )
-        shares = [stratum for stratum in here if stratum.key[0] in ours]
-        if "_pure_" in result.quantity and _constant_everywhere(shares, "attribution_share") != 1.0:
-            texts.append(f'condition "{condition.id}": attribution_share takes mass out of {result.corridor} that was consumed too')
-    return texts
-
-
-# --- compiling -------------------------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Uniforms:
     """The stable names of the uniforms of a model: inputs, then compounds take Sobol' dimensions in this order, plain ones none."""
@@ -350,8 +150,8 @@ def compile_model(scenario: Scenario, shared: Uniforms | None = None) -> Model:
     matched, _ = match(scenario)
     inputs, input_names, constants = _inputs(matched, shared)
     strata, names, cells = _strata(scenario, matched, constants, input_names, shared)
-    summary, multiplier, n_summaries, index = _questions(scenario, matched)
-    tail_index, reason, reasons = _tail_indices(scenario, matched)
+    summary, multiplier, n_summaries, index = questions(scenario, matched)
+    tail_index, reason, reasons = tail_indices(scenario, matched)
     gamma = gammas.gamma_table()
     _, made_of = sums(scenario, matched)
     slots = {name: slot for slot, name in enumerate((*names.inputs, *names.compound, *names.plain))}
@@ -375,7 +175,7 @@ def compile_model(scenario: Scenario, shared: Uniforms | None = None) -> Model:
         tail_index=tail_index,
         reason=reason,
         reasons=reasons,
-        prior_share=_prior_shares(scenario, matched),
+        prior_share=prior_shares(scenario, matched),
         stratum_keys=tuple(stratum.key for stratum in matched.strata),
         cells=cells,
         seized_gross_kg={stratum.key: _gross_kg(stratum) for stratum in (*matched.strata, *matched.precursors)},
@@ -389,17 +189,6 @@ def _inputs(matched: Match, shared: Uniforms | None) -> tuple[Inputs, tuple[str,
     return inputs, names, {constant: len(laws) + i for i, constant in enumerate(_DEFAULTS)}
 
 
-def _scale_blocks(scenario: Scenario, matched: Match) -> list[tuple[tuple[str, ...], str, list[Stratum]]]:
-    """Return (corridors, period, strata) of every load-scale block that has a stratum, by period."""
-    blocks = []
-    for period in scenario.periods:
-        for members in scenario.shared_load_scale:
-            strata = [stratum for stratum in matched.strata if stratum.key[1] == period and stratum.key[0] in members]
-            if strata:
-                blocks.append((members, period, strata))
-    return blocks
-
-
 def _strata(
     scenario: Scenario, matched: Match, constants: Mapping[float, int], input_names: tuple[str, ...], shared: Uniforms | None = None
 ) -> tuple[border.Strata, Uniforms, tuple[tuple[int, int], ...]]:
@@ -409,7 +198,7 @@ def _strata(
     place = {stratum.key: j for j, stratum in enumerate(strata)}
     copy = scenario.load_law == "copy"
     n = len(strata)
-    priors = _priors(scenario, strata)
+    prior = priors(scenario, strata)
     ref = np.full((n, border.N_REFS), -1)
     wanted: dict[str, tuple[int, int]] = {}  # slot name -> stratum and column that its number goes to
     plain: list[str] = []  # those that keep to their Philox streams
@@ -423,7 +212,7 @@ def _strata(
         form = stratum.key[2]
         label = "|".join(stratum.key)
         for column, (name, lookup_form) in enumerate(_REFS):
-            parameter = name or _SIZE.get(scenario.load_law, "")
+            parameter = name or SIZE_PARAMETER.get(scenario.load_law, "")
             draw = stratum.parameter_draws.get((parameter, lookup_form or form))
             if draw is not None:
                 ref[j, column] = number[draw.id]
@@ -453,7 +242,7 @@ def _strata(
     block_of = np.zeros(n, np.int64)
     term_start, term_names, term_size, member_start, member = [0], [], [], [0], []
     period_blocks = [0]
-    blocks = _scale_blocks(scenario, matched) if not copy else []
+    blocks = scale_blocks(scenario, matched) if not copy else []
     for period in scenario.periods:
         for b, (_, _, here) in enumerate(blocks):
             if here[0].key[1] != period:
@@ -497,7 +286,7 @@ def _strata(
     edges = np.arange(len(periods) + 1)
     compiled = border.Strata(
         form=np.array([_FORMS[stratum.key[2]] for stratum in strata], dtype=np.int64),
-        prior=priors,
+        prior=prior,
         n_events=np.array([float(stratum.n_known) for stratum in strata], dtype=np.float64),
         mass_kg=mass_kg,
         tablets=tablets,
@@ -582,7 +371,7 @@ def _gradient(stratum: Stratum, forms: int) -> np.ndarray:
     flow that is missed: gamma w / sqrt(n + a), Poisson w / sqrt(K), sum w sqrt(1 / K_eff - 1 / K), and for the Betas of either side their
     relative sd times the share of the pure flow that they move.
     """
-    events = round(_expected_events(stratum))
+    events = round(expected_events(stratum))
     prior = 0.5 / forms
     n = max(events, 1.0)
     k = 9.0 * (events + prior) + 1.0
@@ -602,44 +391,6 @@ def _gradient(stratum: Stratum, forms: int) -> np.ndarray:
     return gradient
 
 
-def _priors(scenario: Scenario, strata: Iterable[Stratum]) -> np.ndarray:
-    """Return each stratum's share of the event prior: a over the number of strata of its corridor and period; copies have none."""
-    if scenario.load_law == "copy":
-        return np.zeros(len(list(strata)))
-    cells = [stratum.key[:2] for stratum in strata]
-    return np.array([scenario.event_prior / cells.count(cell) for cell in cells], dtype=np.float64)
-
-
-def _expected_events(stratum: Stratum) -> float:
-    """Return the events of a stratum, a blank count at its log-uniform mean."""
-    return math.fsum(
-        row.n_events if row.n_events is not None else (row.n_max + 1 - row.n_min) / math.log((row.n_max + 1) / row.n_min) - 0.5
-        for row in stratum.rows
-    )
-
-
-def _prior_shares(scenario: Scenario, matched: Match) -> np.ndarray:
-    """Return a / (n + a) of the expected missed loads, (n, p), NaN where nothing is expected.
-
-    A stratum weighs (n + a) (1 - d) / d at the median of d, whose mean need not exist.
-    """
-    priors = _priors(scenario, matched.strata)
-    shares = np.full((len(scenario.places), len(scenario.periods)), np.nan)
-    for g, (_, members) in enumerate(scenario.places):
-        for p, period in enumerate(scenario.periods):
-            ours = expected = 0.0
-            for a, stratum in zip(priors, matched.strata, strict=True):
-                draw = stratum.parameter_draws.get(("detection_rate", stratum.key[2]))
-                if stratum.key[1] != period or stratum.key[0] not in members or draw is None:
-                    continue
-                d = distributions.median(draw.block.law)
-                ours += a * (1.0 - d) / d
-                expected += (_expected_events(stratum) + a) * (1.0 - d) / d
-            if expected > 0.0:
-                shares[g, p] = ours / expected
-    return shares
-
-
 def _gross_kg(stratum: Stratum) -> float:
     """Return the seized gross mass of a stratum as in the table, counted pills at the median of pill_mass."""
     kg = math.fsum(row.amount for row in stratum.rows if row.unit == "kg")
@@ -656,71 +407,16 @@ def _load_sums(scenario: Scenario, matched: Match) -> lognormal_loads.LoadSums:
         return lognormal_loads.load_sums(0.0, 0.0, np.inf)
     low = min(float(distributions.ppf(law, 1e-9)) for law in laws)
     high = max(float(distributions.isf(law, 1e-9)) for law in laws)
-    return lognormal_loads.load_sums(min(max(low, 0.0), LARGEST_LOG_SD), min(high, LARGEST_LOG_SD), scenario.load_truncation)
+    most = lognormal_loads.LARGEST_SIGMA
+    return lognormal_loads.load_sums(min(max(low, 0.0), most), min(high, most), scenario.load_truncation)
 
 
-# --- which summary answers which question ----------------------------------------------------------------------------------------
-
-
-def _questions(scenario: Scenario, matched: Match) -> tuple[np.ndarray, np.ndarray, int, np.ndarray]:
-    """Return (summary, factor, number of summaries, the kernel's index), the first two (n, p, f, q).
-
-    Only what does not follow from another summary is kept: a corridor or group of one form answers for `all`, a group of one member
-    for itself, doses follow from the pure flow where the dose is one constant, `delivered` is `missed` and `inland` is 0 without inland
-    seizures, `unattributed` is 0 where everything is attributed. What precursors could have made comes last, for `all`.
-    """
-    q = {name: i for i, name in enumerate(QUANTITIES)}
-    shape = (len(scenario.places), len(scenario.periods), len(RESULT_FORMS))
-    summary = np.full((*shape, len(scenario.quantities)), ABSENT)
-    multiplier = np.ones((*shape, len(scenario.quantities)))
-    index = np.full((*shape, len(q)), -1)
-    number = 0
-    for p, period in enumerate(scenario.periods):
-        here = [stratum for stratum in matched.strata if stratum.key[1] == period]
-        for g, (_, members) in enumerate(scenario.places):
-            inside = [stratum for stratum in here if stratum.key[0] in members]
-            if not inside:
-                continue
-            present = sorted({stratum.key[0] for stratum in inside})
-            if g >= len(scenario.corridors) and len(present) == 1:
-                single = scenario.corridors.index(present[0])
-                summary[g, p], multiplier[g, p] = summary[single, p], multiplier[single, p]
-                continue
-            unrecorded = any(stratum.key[2] == "unrecorded" for stratum in inside)
-            forms = [f for f in ("powder", "pill") if unrecorded or any(stratum.key[2] == f for stratum in inside)]
-            for f, form in enumerate(RESULT_FORMS):
-                if form == "all" and len(forms) == 1:
-                    only = RESULT_FORMS.index(forms[0])
-                    summary[g, p, f], multiplier[g, p, f] = summary[g, p, only], multiplier[g, p, only]
-                    continue
-                if form != "all" and form not in forms:
-                    continue
-                contributing = [s for s in inside if form in ("all", s.key[2]) or s.key[2] == "unrecorded"]
-                inland = _constant_everywhere(contributing, "inland_seized_ratio") != 0.0
-                attributed = _constant_everywhere(contributing, "attribution_share") != 1.0
-                dose = _constant_everywhere(contributing, "dose")
-                for name, k in q.items():
-                    if name == "n_missed" and unrecorded and form != "all":
-                        continue
-                    if (name == "inland_pure_kg" and not inland) or (name == "unattributed_pure_kg" and not attributed):
-                        summary[g, p, f, k] = ZERO
-                    elif name == "delivered_pure_kg" and not inland:
-                        summary[g, p, f, k] = summary[g, p, f, q["missed_pure_kg"]]
-                    elif name == "flow_doses" and dose is not None:
-                        summary[g, p, f, k] = summary[g, p, f, q["flow_pure_kg"]]
-                        multiplier[g, p, f, k] = 1e6 / dose
-                    else:
-                        summary[g, p, f, k] = index[g, p, f, k] = number
-                        number += 1
-    potential, made_of = sums(scenario, matched)
-    for (g, p), k in potential.items():
-        summary[g, p, RESULT_FORMS.index("all"), -1] = number + k
-    return summary, multiplier, number + len(made_of), index
+# --- ratios, claims and bounds ----------------------------------------------------------------------------------------
 
 
 def _contrasts(scenario: Scenario, summary: np.ndarray, factor: np.ndarray, n_questions: int) -> border.Contrasts:
     """Return the kernel's contrasts and claims; what is 0 in every draw reads a row of zeros, after all others."""
-    cells = [[_cell(scenario, side) for side in (contrast.numerator, contrast.denominator)] for contrast in scenario.contrasts]
+    cells = [[scenario.cell(side) for side in (contrast.numerator, contrast.denominator)] for contrast in scenario.contrasts]
     wanted = sorted({int(summary[cell]) for sides in cells for cell in sides if summary[cell] != ZERO})
     row = np.full(n_questions, -1)
     row[wanted] = np.arange(len(wanted))
@@ -743,7 +439,7 @@ def _contrasts(scenario: Scenario, summary: np.ndarray, factor: np.ndarray, n_qu
 
 def _conditions(scenario: Scenario, matched: Match, summary: np.ndarray, factor: np.ndarray) -> Conditions:
     """Return the kernel's soft bounds, and the cells they sum over whose inland seizures may exceed what was missed."""
-    cells = [_cell(scenario, condition.result) for condition in scenario.conditions]
+    cells = [scenario.cell(condition.result) for condition in scenario.conditions]
     logs = np.empty((len(cells), 2))
     for k, condition in enumerate(scenario.conditions):
         logs[k, 0] = -math.inf if condition.soft_lower is None else math.log(condition.soft_lower)
@@ -776,144 +472,3 @@ def _conditions(scenario: Scenario, matched: Match, summary: np.ndarray, factor:
         ratio_start=np.concatenate(([0], np.cumsum([len(each) for each in ratios]))).astype(np.int64),
         ratio=np.array([number for each in ratios for number in each], dtype=np.int64),
     )
-
-
-def _constant_everywhere(strata: Iterable[Stratum], name: str) -> float | None:
-    """Return the one constant that a parameter (not of purity) has in all strata, or None."""
-    found = set()
-    for stratum in strata:
-        draw = stratum.parameter_draws.get((name, stratum.key[2]))
-        found.add(PARAMETERS[name].default if draw is None else constant_of(draw.block.law))
-    return found.pop() if len(found) == 1 else None
-
-
-# --- means that do not exist -----------------------------------------------------------------------------------------------------
-
-
-def _tail_indices(scenario: Scenario, matched: Match) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-    """Return the tail index of every result (n, p, f, q), the number of the reason for it, and the reasons.
-
-    alpha = the least of: index at 0 of detection_rate; kappa n_B for gamma loads; index at 0 of a denominator (pill_mass, dose); index at
-    infinity of a factor (missed_size_ratio, load_median, precursor_yield, ...); 0 for untruncated lognormal loads with an unbounded
-    load_log_sd; what of these depends on each other, together (`_together`).
-
-    Source: method.md section 6, Means.
-    """
-    names = list(scenario.quantities)
-    shape = (len(scenario.places), len(scenario.periods), len(RESULT_FORMS), len(names))
-    index = np.full(shape, np.inf)
-    reason = np.zeros(shape, np.int64)
-    found: dict[str, dict[str, float]] = {}  # what is wrong -> where -> index
-    scales = _scale_indices(scenario, matched)
-    for stratum in (*matched.strata, *matched.precursors):
-        form = stratum.key[2]
-        denominators = [("missed", "detection_rate", form), ("pure", "pill_mass", "pill"), ("doses", "dose", form)]
-        factors = [("mass", name, form) for name in ("missed_size_ratio", "load_median")] + [("inland", "inland_seized_ratio", form)]
-        factors += [("gross", "pill_mass", "pill")] if stratum.tablets else []
-        factors += [("potential", "precursor_yield", form)]
-        # which quantities, index, what is wrong, where
-        causes: list[tuple[tuple[str, ...], float, str, str]] = [(("mass",), *scale) for scale in scales.get(stratum.key, ())]
-        ends: dict[str, tuple[str, float, float, str, str]] = {}  # draw -> which, index, +1 for its upper end, what, where
-        for pairs, index_of, upper, end in (
-            (denominators, distributions.index_at_zero, -1.0, "near 0"),
-            (factors, distributions.index_at_infinity, 1.0, "large"),
-        ):
-            for of_what, name, lookup_form in pairs:
-                draw = stratum.parameter_draws.get((name, lookup_form))
-                if draw is not None:
-                    ends[draw.id] = of_what, index_of(draw.block.law), upper, f"{name} can be very {end}", draw.block.id
-                    causes.append(((of_what,), index_of(draw.block.law), f"{name} can be very {end}", draw.block.id))
-        causes += _together(ends, matched)
-        p = scenario.periods.index(stratum.key[1])
-        for which, alpha, what, where in causes:
-            if not alpha < math.inf:
-                continue
-            found.setdefault(what, {})[where] = alpha
-            number = 1 + list(found).index(what)
-            for k, name in enumerate(names):
-                if not all(_concerns(each, name) for each in which):
-                    continue
-                for g, (_, members) in enumerate(scenario.places):
-                    if stratum.key[0] not in members:
-                        continue
-                    for f, result_form in enumerate(RESULT_FORMS):
-                        touches = result_form == "all" or form in ("unrecorded", result_form)
-                        if touches and alpha < index[g, p, f, k]:
-                            index[g, p, f, k] = alpha
-                            reason[g, p, f, k] = number
-    return index, reason, ("", *(f"{what} ({_indices(by_place)})" for what, by_place in found.items()))
-
-
-def _together(ends: Mapping[str, tuple[str, float, float, str, str]], matched: Match) -> list[tuple[tuple[str, ...], float, str, str]]:
-    """Return as causes what of the heavy ends of one stratum depends on each other: their product is heavier than any of them.
-
-    ends   draw -> which quantities, alpha, +1 for an upper end or -1 for a lower one, what is wrong, where
-
-    A score z stands for a log of z^2 / (2 alpha). Under a Gaussian copula z' R^-1 z / 2 is least where their sum is 1 at the inverse of
-    the greatest eigenvalue of R_ij / sqrt(alpha_i alpha_j), R >= 0 in the direction of the ends: alpha / (1 + r) for two alike. A t copula
-    has extremes that come together: 1 / sum(1 / alpha).
-    """
-    causes = []
-    for component in matched.components:
-        found = [i for i, draw in enumerate(component.parameter_draws) if draw.id in ends and ends[draw.id][1] < math.inf]
-        for size in range(2, len(found) + 1):
-            for some in itertools.combinations(found, size):
-                these = [ends[component.parameter_draws[i].id] for i in some]
-                alpha, sign = (np.array([each[k] for each in these]) for k in (1, 2))
-                r = component.matrix[np.ix_(some, some)] * np.outer(sign, sign)
-                with np.errstate(divide="ignore"):
-                    pairs = np.ones_like(r) if component.df else np.maximum(r, 0.0)
-                    heaviest = float(np.linalg.eigvalsh(pairs / np.sqrt(np.outer(alpha, alpha)))[-1]) if alpha.all() else math.inf
-                if 1.0 / heaviest < alpha.min() * (1.0 - 1e-9):
-                    what = " and ".join(each[3] for each in these) + " together"
-                    causes.append((tuple(each[0] for each in these), 1.0 / heaviest, what, ", ".join(each[4] for each in these)))
-    return causes
-
-
-def _indices(by_place: Mapping[str, float]) -> str:
-    """Return the three lowest of the tail indices, each with one place that has it: draws of one law have one index."""
-    places: dict[str, list[str]] = {}
-    for place, alpha in sorted(by_place.items(), key=lambda item: item[::-1]):
-        places.setdefault(f"{alpha:.3g}", []).append(place)
-    shown = [f"{here[0]}{f' and {len(here) - 1} more' if len(here) > 1 else ''}: tail index {alpha}" for alpha, here in places.items()]
-    return "; ".join([*shown[:3], *(["..."] if len(shown) > 3 else [])])
-
-
-def _concerns(which: str, quantity: str) -> bool:
-    """Return whether a cause reaches a quantity: `missed` counts, `mass` sizes of missed loads, `pure`, `gross`, `inland`, `doses`."""
-    if quantity == POTENTIAL or which == "potential":
-        return quantity == POTENTIAL and which == "potential"
-    if quantity in ("purity", "interdiction_rate"):
-        return False
-    missed = quantity not in ("seized_gross_kg", "seized_pure_kg", "inland_pure_kg")
-    return {
-        "missed": missed,
-        "mass": missed and quantity != "n_missed",
-        "pure": "_pure_" in quantity or quantity == "flow_doses",
-        "gross": quantity != "n_missed",
-        "inland": quantity == "inland_pure_kg",
-        "doses": quantity == "flow_doses",
-    }[which]
-
-
-def _scale_indices(scenario: Scenario, matched: Match) -> dict[tuple[str, str, str], list[tuple[float, str, str]]]:
-    """Return (index, what is wrong, where) by stratum: kappa n_B of s = T_B / Z for gamma loads, 0 where untruncated loads lack a bound."""
-    found: dict[tuple[str, str, str], list[tuple[float, str, str]]] = {}
-    for members, period, strata in _scale_blocks(scenario, matched):
-        causes: list[tuple[float, str, str]] = []
-        shape_index = 0.0
-        for stratum in strata:
-            draw = stratum.parameter_draws.get((_SIZE.get(scenario.load_law, ""), stratum.key[2]))
-            if draw is None:
-                continue
-            if scenario.load_law == "gamma":
-                least = math.fsum(row.n_events if row.n_events is not None else row.n_min for row in stratum.rows)
-                shape_index += least * distributions.support(draw.block.law)[0]
-            elif scenario.load_truncation == math.inf and distributions.is_unbounded(draw.block.law):
-                causes.append((0.0, "loads are not truncated and load_log_sd has no upper bound", draw.block.id))
-        for stratum in strata:
-            found[stratum.key] = list(causes)
-            if scenario.load_law == "gamma" and ("load_median", stratum.key[2]) not in stratum.parameter_draws:
-                what = "the size of loads rests on few seizures of widely varying size (load_shape x n_events is small)"
-                found[stratum.key].append((shape_index, what, f"{', '.join(members)} in {period}"))
-    return found

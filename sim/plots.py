@@ -142,8 +142,7 @@ def _each(
     values, texts = {}, []
     groups = dict.fromkeys(case.group for case in cases)
     for name in quantities:
-        scale = 100.0 if name in printed.FRACTIONS else 1.0
-        of = {group: scale * _quantiles(tree, f"{group}quantiles", name, "corridor", "period") for group in groups}
+        of = {group: printed.scale_of(name) * _quantiles(tree, f"{group}quantiles", name, "corridor", "period") for group in groups}
         values[name] = np.stack([of[case.group][case.number] for case in cases])
     shape = values[quantities[0]].shape[1:3]
     for name in said:

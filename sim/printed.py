@@ -22,7 +22,6 @@ ALL = "all"  # cases of the sweeps, where a row reads the same in each
 MOST_ROWS = 60  # of a printed table of cases
 PROB = 0.9  # of the intervals, where none is asked for
 MOST_DIGITS = 4  # significant ones; what is known better is in the file
-FRACTIONS = ("purity", "interdiction_rate")  # shown in percent, in print alone
 
 
 # ------------------------------------------------------------------------------------------------------------------ numbers
@@ -103,13 +102,25 @@ class Table:
     n_labels: int
 
 
+def scale_of(quantity: str) -> float:
+    """Return what a quantity is multiplied by in print, and in print alone: fractions are shown in percent."""
+    from .records import FRACTIONS
+
+    return 100.0 if quantity in FRACTIONS else 1.0
+
+
+def unit_of(quantity: str, units: str) -> str:
+    """Return the unit that a quantity of these `units` has in print."""
+    return "%" if scale_of(quantity) == 100.0 else units
+
+
 Part = Table | str  # of a section: a table or a paragraph; a paragraph may have several lines
 
 
 def cells(tree: xr.DataTree, quantity: str, form: str, prob: float) -> list[tuple[str, str]]:
     """Return (median, interval) as text for every case, corridor and period, in their order; fractions in percent."""
     chosen, errors = (tree[group].to_dataset()[quantity].sel(form=form) for group in ("quantiles", "mcse"))
-    return intervals(chosen, errors, prob, 100.0 if quantity in FRACTIONS else 1.0)
+    return intervals(chosen, errors, prob, scale_of(quantity))
 
 
 def intervals(quantiles: xr.DataArray, errors: xr.DataArray, prob: float, scale: float = 1.0) -> list[tuple[str, str]]:
@@ -513,7 +524,7 @@ def table_of_forms(tree: xr.DataTree, quantity: str, prob: float, *, terminal: b
     swept = sweeps_of(tree)
     header = [*swept, "corridor", "period", *(text for form in forms for text in (form, f"{100 * prob:g} % interval"))]
     rows = [(*place, *(text for column in columns for text in column[row])) for row, place in enumerate(places(tree))]
-    unit = "%" if quantity in FRACTIONS else variable.attrs["units"]
+    unit = unit_of(quantity, variable.attrs["units"])
     title = f"{quantity}: {variable.attrs['long_name']}" + (f", {unit}" if unit != "1" else "")
     table = [as_text(part, terminal) for part in _some_rows(header, rows, len(swept), MOST_ROWS)]
     return "\n\n".join([title, *table, *(_paragraph(str(text)) for text in caveats(tree)), provenance(tree)])

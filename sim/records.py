@@ -130,6 +130,7 @@ PRECURSOR_QUANTITIES: Mapping[str, Quantity] = {
 
 ALL_QUANTITIES: Mapping[str, Quantity] = {**QUANTITIES, **PRECURSOR_QUANTITIES}
 
+FRACTIONS = ("purity", "interdiction_rate")  # bounded, 0/0 where nothing flows, and no longer in a longer period
 SUMMARY_QUANTITIES = ("seized_gross_kg", "seized_pure_kg", "flow_pure_kg", "interdiction_rate")
 """What the printed table shows, for all forms together, and a tolerance is about."""
 
@@ -350,3 +351,12 @@ class Scenario:
     def places(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
         """(label, its corridors) along the dimension `corridor` of results: every corridor, then every group."""
         return tuple((corridor, (corridor,)) for corridor in self.corridors) + self.groups
+
+    def cell(self, result: Result) -> tuple[int, int, int, int]:
+        """Return where a result stands along corridor, period, form and quantity; ValueError where its labels are not in use."""
+        return (
+            [label for label, _ in self.places].index(result.corridor),
+            self.periods.index(result.period),
+            RESULT_FORMS.index(result.form),
+            list(self.quantities).index(result.quantity),
+        )

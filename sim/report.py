@@ -267,8 +267,7 @@ def _quantiles(tree: xr.DataTree) -> list[Markup]:
     found = []
     for name, variable in tree["quantiles"].to_dataset().data_vars.items():
         quantity = str(name)
-        scale = 100.0 if quantity in printed.FRACTIONS else 1.0
-        unit = "%" if quantity in printed.FRACTIONS else str(variable.attrs["units"])
+        scale, unit = printed.scale_of(quantity), printed.unit_of(quantity, str(variable.attrs["units"]))
         order = (*swept, "corridor", "period", "form", "quantile")
         chosen = [tree[group].to_dataset()[quantity].sel(quantile=list(_AT)).transpose(*order) for group in ("quantiles", "mcse")]
         places = printed.places(tree)

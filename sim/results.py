@@ -20,6 +20,7 @@ import xarray as xr
 
 from . import sensitivity
 from .ahead import start as compile_ahead
+from .checks import days_ratio
 from .conditioned import conditioned_groups, log_weights, refused
 from .dependence import ParameterDraw
 from .engines import Executor
@@ -28,7 +29,7 @@ from .evidence import period_days
 from .files import SCENARIO_FILE
 from .finished import Finished
 from .growth import growth_group, in_draws
-from .model import DIAGNOSTICS, Model, compile_model, days_ratio, labels_of, shared_uniforms, uniforms
+from .model import DIAGNOSTICS, Model, compile_model, labels_of, shared_uniforms, uniforms
 from .partials import beside
 from .records import PARAMETERS, RESULT_FORMS, Scenario
 from .runner import METHOD_VERSION, MOST_STAGES_MORE, Plan, plan

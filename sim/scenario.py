@@ -1,7 +1,7 @@
 """Scenario files: TOML in, checked records out, and back; what the tables mean together, and every message about that.
 
 Stages: `toml_file.py` reads -> `--set` and the values of sweeps -> `schema.py` checks each table -> the records of `records.py` -> the
-cross-block checks of `model.py`. Each stage adds its problems to one list, so that a reader sees all mistakes of a file at once.
+cross-block checks of `checks.py`. Each stage adds its problems to one list, so that a reader sees all mistakes of a file at once.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 import tomli_w
 from pydantic import BaseModel
 
+from . import checks
 from .blocks import (
     add_unknown_labels,
     check_corridors,
@@ -39,9 +40,7 @@ from .errors import EvidenceError, Problem, ScenarioError
 from .evidence import Row, equal_rows, odd_labels, row_as_mapping
 from .evidence_in_use import InUse, Leftovers, read_rows, read_sources, select
 from .limits import MAX_PROBLEMS
-from .matching import Idle, idle, match, odd_tablets, place_of, say_idle
-from .model import check
-from .model import warnings as model_warnings
+from .matching import Idle, idle, match, place_of, say_idle
 from .records import (
     DIMENSIONS,
     QUANTITIES,
@@ -176,12 +175,12 @@ def _scenario(file: TomlFile, folder: Path, replaced: Mapping[KeyPath, str], ove
         case = _with_scales(case)
         if not draft.whole:
             told = {problem.path for problem in found}
-            found += [problem for problem in not_in_use or check(case) if problem.path not in told]
+            found += [problem for problem in not_in_use or checks.check(case) if problem.path not in told]
             continue
         drafts.append(draft)
         narrow[indices] = case
         idle_in += [nothing] if nothing is not None else []
-        found += not_in_use or check(case)
+        found += not_in_use or checks.check(case)
     later += said_once(wrong, swept)
     everywhere = _idle_everywhere(idle_in)
     left_over = _say_leftovers(drafts, idle_in, everywhere)
@@ -562,7 +561,7 @@ def _warnings(narrow: Mapping[Indices, Scenario], swept: Sequence[Swept]) -> lis
     """Return the warnings of all cases, each once."""
     warned: dict[str, list[Indices]] = {}
     for indices, case in narrow.items():
-        for text in (*model_warnings(case), *odd_tablets(match(case)[0])):
+        for text in checks.warnings(case):
             warned.setdefault(text, []).append(indices)
     sweeps = [each.sweep for each in swept]
     return [f"{name}: {text}" if (name := name_cases(sweeps, where)) else text for text, where in warned.items()]

@@ -21,9 +21,10 @@ from .indices import Array
 from .kernels import streams
 from .kernels.inputs import Source
 from .kernels.libm import log
-from .model import ZERO, Model
+from .model import Model
 from .precursors import renumbered
-from .records import ALL_QUANTITIES, RESULT_FORMS, Result, Sensitivity
+from .questions import ZERO
+from .records import Result, Sensitivity
 from .runner import Block, Engine, Plan, Progress, sobol_dimensions
 from .simulation import BorderEngine
 from .tree import Variable
@@ -285,8 +286,7 @@ def of_run(
     Source: method.md section 7.
     """
     scenario = model.scenario
-    places = [place for place, _ in scenario.places]
-    cells = [_place(places, scenario.periods, one) for one in asked.targets]
+    cells = [scenario.cell(one) for one in asked.targets]
     summary = np.array([model.summary[cell] for cell in cells], dtype=np.int64)
     small, number = only(model, summary)
     n_needed, n_contrasts = small.contrasts.row.size, len(scenario.contrasts)
@@ -303,7 +303,7 @@ def of_run(
 
     refused = {}
     if asked.scale == "raw":
-        numerators = [_place(places, scenario.periods, contrast.numerator) for contrast in scenario.contrasts]
+        numerators = [scenario.cell(contrast.numerator) for contrast in scenario.contrasts]
         for t, cell in enumerate([*numerators, *cells]):
             if model.tail_index[cell] <= 4.0:
                 refused[t] = f"its variance would not settle ({model.reasons[model.reason[cell]]}); {_ON_THE_LOG}"
@@ -350,7 +350,7 @@ def _bounded_below(model: Model, one: Result) -> bool:
     """Return whether a result cannot come near 0: a gross mass that holds seized kg whose place is known. Of others it is not shown."""
     scenario = model.scenario
     members = dict(scenario.places)[one.corridor]
-    place = _place([name for name, _ in scenario.places], scenario.periods, replace(one, quantity="unattributed_pure_kg"))
+    place = scenario.cell(replace(one, quantity="unattributed_pure_kg"))
     rows = [
         row
         for row in scenario.rows
@@ -359,10 +359,6 @@ def _bounded_below(model: Model, one: Result) -> bool:
     ]
     least = sum(row.amount - (row.rounding or 0.0) for row in rows)
     return one.quantity in ("seized_gross_kg", "flow_gross_kg") and bool(model.summary[place] == ZERO) and least > 0.0
-
-
-def _place(places: Sequence[str], periods: Sequence[str], one: Any) -> tuple[int, int, int, int]:
-    return places.index(one.corridor), periods.index(one.period), RESULT_FORMS.index(one.form), list(ALL_QUANTITIES).index(one.quantity)
 
 
 def input_groups(model: Model) -> dict[str, np.ndarray]:

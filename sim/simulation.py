@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,9 @@ from .conditions import Conditioned
 from .errors import Problem, SimError
 from .kernels import border, summaries
 from .limits import MAX_DRAWS
-from .model import ABSENT, ZERO, Model
-from .records import POTENTIAL, QUANTITIES, RESULT_FORMS, SUMMARY_QUANTITIES, Result
+from .model import Model
+from .questions import ABSENT, ZERO
+from .records import FRACTIONS, POTENTIAL, QUANTITIES, RESULT_FORMS, SUMMARY_QUANTITIES, Result
 from .runner import (
     MOST_STAGES_MORE,
     PROBABILITIES,
@@ -254,14 +255,12 @@ def _same_in_every_draw(model: Model, claims: Mapping[str, np.ndarray]) -> np.nd
     """
     scenario = model.scenario
     places = dict(scenario.places)
-    names = list(scenario.quantities)
 
     def given(one: Result) -> bool:
-        place = list(places).index(one.corridor), scenario.periods.index(one.period), RESULT_FORMS.index(one.form)
         rows = [row for row in scenario.rows if row.corridor in places[one.corridor] and row.period == one.period]
         return (
             (one.quantity, one.form) == ("seized_gross_kg", "all")
-            and bool(model.summary[(*place, names.index("unattributed_pure_kg"))] == ZERO)
+            and bool(model.summary[scenario.cell(replace(one, quantity="unattributed_pure_kg"))] == ZERO)
             and all(row.unit == "kg" and not row.rounding for row in rows)
         )
 
@@ -346,7 +345,7 @@ def _refuse_nan(model: Model, estimates: Estimates) -> None:
     problems = []
     for c, p, f, k in np.argwhere(model.strata.index >= 0):
         n_nan = estimates.n[model.strata.index[c, p, f, k], 0]
-        if n_nan and names[k] not in ("purity", "interdiction_rate"):
+        if n_nan and names[k] not in FRACTIONS:
             where = f"{names[k]} of {places[c]}, {model.scenario.periods[p]}, {RESULT_FORMS[f]}"
             problems.append(Problem(came=f"{where} is not a number in {n_nan} draws", advice="narrow the laws of its parameters"))
     if problems:

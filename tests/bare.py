@@ -11,7 +11,8 @@ from sim import elicitation
 from sim.evidence import Row
 from sim.kernels import streams
 from sim.kernels.inputs import Source
-from sim.model import ABSENT, ZERO, Model, compile_model
+from sim.model import Model, compile_model
+from sim.questions import ABSENT, ZERO
 from sim.records import DIMENSIONS, PARAMETERS, Correlation, Parameter, Scenario
 from sim.runner import Block
 from sim.simulation import BorderEngine

@@ -246,7 +246,8 @@ def fixed_border_scenario():
 @st.composite
 def compared_scenarios(draw):
     """Scenarios as above with one to three contrasts of any results that exist, each with a claim."""
-    from sim.model import ABSENT, compile_model
+    from sim.model import compile_model
+    from sim.questions import ABSENT
     from sim.records import QUANTITIES, RESULT_FORMS, Claim, Contrast, Result
 
     base = draw(border_scenarios())

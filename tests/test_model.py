@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from sim import dependence, simulation
+from sim.checks import check, warnings
 from sim.matching import match, unused
-from sim.model import ABSENT, ZERO, check, compile_model, warnings
+from sim.model import compile_model
+from sim.questions import ABSENT, ZERO
 from sim.records import PARAMETERS, QUANTITIES, RESULT_FORMS
 
 BETA = {"kind": "beta", "alpha": 4.0, "beta": 36.0}

@@ -45,7 +45,7 @@ def texts(figure: Any) -> list[str]:
 
 def medians(tree: Any, name: str, group: str = "quantiles") -> np.ndarray:
     found = tree[group].to_dataset()[name].sel(quantile=0.5)
-    scale = 100.0 if name in printed.FRACTIONS else 1.0
+    scale = 100.0 if name in ("purity", "interdiction_rate") else 1.0
     return scale * np.asarray(found.sel(form="all") if "form" in found.dims else found).ravel()
 
 

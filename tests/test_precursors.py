@@ -22,9 +22,9 @@ from scipy import stats
 
 import sim
 from sim import conditions, printed
+from sim.checks import check
 from sim.errors import ScenarioError
 from sim.evidence import row_from_mapping
-from sim.model import check
 from sim.records import LAYOUT_NAMES, QUANTITIES
 
 POINTS = 64

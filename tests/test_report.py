@@ -164,7 +164,7 @@ def test_every_quantile_table_holds_the_numbers_of_the_result(full: Any) -> None
     text = "".join(reader.text)
     assert len(reader.of("details")) == len(full["quantiles"].data_vars)
     for name in full["quantiles"].data_vars:
-        scale = 100.0 if name in printed.FRACTIONS else 1.0
+        scale = 100.0 if name in ("purity", "interdiction_rate") else 1.0
         values, errors = (scale * full[group][name].sel(quantile=[0.25, 0.75]).values.ravel() for group in ("quantiles", "mcse"))
         for value, error in zip(values, errors, strict=True):
             assert np.isnan(value) or printed.format_number(float(value), float(error)) in text

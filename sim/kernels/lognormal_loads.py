@@ -18,6 +18,7 @@ from .jit import borrowing, inlined, kernel
 from .kept import kept
 from .scratch import scratch, scratches
 
+LARGEST_SIGMA = 8.0  # tables end here: loads of one log-sd more would span more than 28 powers of ten
 _SCORES = 69  # a quarter apart
 _SIGMA_STEP = 0.125
 _EXACT_K = 16  # sums of 1..16 loads stand for themselves; beyond, 8 nodes an octave (16, 18, 20, ... 30, 32, 36, ...)

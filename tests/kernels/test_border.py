@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from lanes import in_lanes
 from scipy import stats
 
+from sim.checks import check
 from sim.kernels import border, gammas, lognormal_loads, quantiles, streams
 from sim.kernels.inputs import Source
 from sim.kernels.scratch import LANE
-from sim.model import check, compile_model
+from sim.model import compile_model
 from sim.records import QUANTITIES
 
 COMPILED = not numba.config.DISABLE_JIT

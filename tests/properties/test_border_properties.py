@@ -11,8 +11,9 @@ from bare import block, draws, row, scenario
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sim.checks import check
 from sim.evidence import row_from_mapping
-from sim.model import check, compile_model
+from sim.model import compile_model
 from sim.records import QUANTITIES
 
 POINTS = 64
