@@ -9,18 +9,18 @@ import os
 import shlex
 import sys
 import tempfile
-import time
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from . import printed
 from .errors import EvidenceError, Problem, ResultError, ScenarioError, SimError
 from .limits import MAX_DRAWS, MAX_SEED, MAX_THREADS
+from .progress import Batch, discard, duration, tell, telling_of_compiling
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -82,37 +82,21 @@ class _Commands(click.Group):
             if sys.stdout is not None:
                 sys.stdout.flush()
         except KeyboardInterrupt:
-            _tell("Interrupted; nothing was left half-written.")
+            tell("Interrupted; nothing was left half-written.")
             ctx.exit(INTERRUPTED)
         except SimError as error:
-            _tell(str(error))
+            tell(str(error))
             ctx.exit(WRONG_INPUT if isinstance(error, ScenarioError | EvidenceError) else RUN_FAILED)
         except MemoryError:
-            _tell("There is not enough memory. Lower keep_draws, or run on a larger machine.")
+            tell("There is not enough memory. Lower keep_draws, or run on a larger machine.")
             ctx.exit(RUN_FAILED)
         except BrokenPipeError:  # the reader of a pipe has seen enough
-            _discard(sys.stdout)
+            discard(sys.stdout)
             ctx.exit(DONE)
         except OSError as error:  # a full disk behind standard output, above all: whoever opens a file says more
-            _discard(sys.stdout)
-            _tell(f"{error.filename or 'What was to be printed'} cannot be written: {error.strerror or error}.")
+            discard(sys.stdout)
+            tell(f"{error.filename or 'What was to be printed'} cannot be written: {error.strerror or error}.")
             ctx.exit(RUN_FAILED)
-
-
-def _tell(text: str, *, err: bool = True) -> bool:
-    """Print a line that may go unheard, and return whether it was heard: where a reader has gone or a disk is full, the work goes on."""
-    try:
-        click.echo(text, err=err)
-    except OSError:
-        _discard(sys.stderr if err else sys.stdout)
-        return False
-    return True
-
-
-def _discard(stream: TextIO) -> None:
-    """Send what a stream still holds nowhere; else Python complains once more, and changes the exit status, when it closes it."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _show_version(context: click.Context, parameter: click.Parameter, wanted: bool) -> None:
@@ -229,30 +213,30 @@ def run(
     failed: list[str] = []
     unheard = 0
     bug: Exception | None = None
-    batch = _Batch(quiet=quiet, planned=[results.planned_draws(scenario) for _, scenario in checked])
+    batch = Batch(quiet=quiet, planned=[results.planned_draws(scenario) for _, scenario in checked])
     with _executor(engine, scheduler, threads) as options:
         for path, scenario in checked:
             try:
                 final, tree, note = _run_one(scenario, folder, batch, threads, options)
-                if unheard or not _tell(str(final), err=False):  # once it failed, nothing on standard output is heard
+                if unheard or not tell(str(final), err=False):  # once it failed, nothing on standard output is heard
                     unheard += 1
                 if not quiet:
-                    _tell(f"{printed.summary(tree, prob=0.9, terminal=printed.is_terminal(sys.stderr))}\n\n{note or printed.pace(tree)}")
+                    tell(f"{printed.summary(tree, prob=0.9, terminal=printed.is_terminal(sys.stderr))}\n\n{note or printed.pace(tree)}")
             except (SimError, OSError, MemoryError) as error:
                 failed.append(str(path))  # copies of a scenario share its name
-                _tell(f"{path} failed: {'there is not enough memory' if isinstance(error, MemoryError) else error}")
+                tell(f"{path} failed: {'there is not enough memory' if isinstance(error, MemoryError) else error}")
             except Exception as error:  # ours to mend; in a batch the others come first
                 failed.append(str(path))
                 bug = bug or error
-                _tell(f"{path} failed: {type(error).__name__}: {error}")
+                tell(f"{path} failed: {type(error).__name__}: {error}")
             batch.next()
     if unheard:
-        _tell(
+        tell(
             f"Standard output was closed or full before the path of {unheard} of {len(checked)} results was printed; "
             f"sim list {folder} shows them."
         )
     if failed and len(checked) > 1:
-        _tell(f"{len(failed)} of {len(checked)} scenarios failed: {', '.join(failed)}")
+        tell(f"{len(failed)} of {len(checked)} scenarios failed: {', '.join(failed)}")
     if bug is not None:
         raise bug
     if failed or unheard:
@@ -272,7 +256,7 @@ def _executor(engine: str, scheduler: str | None, threads: int | None) -> Iterat
 
 
 def _run_one(
-    scenario: Scenario, folder: Path, batch: _Batch, threads: int | None, options: Mapping[str, Any]
+    scenario: Scenario, folder: Path, batch: Batch, threads: int | None, options: Mapping[str, Any]
 ) -> tuple[Path, xr.DataTree, str]:
     """Return the folder of a scenario's result, the result, and what to say if it was there before."""
     from . import partials, results, saved
@@ -284,9 +268,9 @@ def _run_one(
 
     def went_on(resumed: int, draws: int, damaged: int) -> None:
         if not batch.quiet:
-            _tell(_of_before(scenario.name, resumed, draws, damaged))
+            tell(_of_before(scenario.name, resumed, draws, damaged))
 
-    with batch.progress(scenario.name) as progress, _telling_of_compiling(batch.quiet):
+    with batch.progress(scenario.name) as progress, telling_of_compiling(batch.quiet):
         tree = results.run(scenario, threads=threads, progress=progress, partials=unfinished, went_on=went_on, **options)
     final = saved.save_result(tree, folder)
     partials.remove(unfinished)
@@ -386,7 +370,7 @@ def _make_page(
         raise click.BadParameter(f"{target} is there already; name it, to replace it, or another file.", param_hint="--output")
     content, notes = make(tree, target)
     for note in notes:
-        _tell(note)
+        tell(note)
     files.write(target, content)
     click.echo(str(target))
 
@@ -532,8 +516,8 @@ def tipping(
     values = {path: numbers for path, numbers in over.items() if numbers is not None}
     _check_output(output, [scenario, *_read_by(scenario, overrides)], (".nc",))
     [(_, checked)] = _load_all((scenario,), overrides)
-    batch = _Batch(quiet=False, planned=[0], counted="cases")
-    with batch.progress(claim) as progress, _telling_of_compiling(False):
+    batch = Batch(quiet=False, planned=[0], counted="cases")
+    with batch.progress(claim) as progress, telling_of_compiling(False):
         found = sim.tipping(checked, claim, list(over), values=values, points=points, draws=draws, threads=threads, progress=progress)
     files.write(output, found.to_netcdf(engine="h5netcdf"))
     first = found["tipping_value"].dims[0]
@@ -674,7 +658,7 @@ def fit_loads(
     if picture:
         drawn, notes = load_sizes.picture(data, picture.suffix)
         for note in notes:
-            _tell(note)
+            tell(note)
         files.write(picture, drawn)
     command = shlex.join(["sim", *sys.argv[1:]]) if sys.argv[1:2] == ["fit-loads"] else "sim fit-loads"
     text = load_sizes.as_toml(data, median=median, command=command)
@@ -711,12 +695,12 @@ def _load_all(paths: Sequence[Path], overrides: Mapping[str, Any]) -> list[tuple
             scenarios[path] = load_scenario(path, overrides=overrides)
         except (ScenarioError, EvidenceError) as error:
             if _is_source_of(path, paths):
-                _tell(f"{path} holds the sources of other scenarios here; passed over.")
+                tell(f"{path} holds the sources of other scenarios here; passed over.")
                 continue
             problems += len(error.problems)
-            _tell(str(error))
+            tell(str(error))
     if problems:
-        _tell(f"{problems} {'problem' if problems == 1 else 'problems'}; nothing was run.")
+        tell(f"{problems} {'problem' if problems == 1 else 'problems'}; nothing was run.")
         click.get_current_context().exit(WRONG_INPUT)
     return [(path, scenarios[path]) for path in paths if path in scenarios]
 
@@ -806,7 +790,7 @@ def _print_plan(scenario: Scenario, final: Path, unfinished: Path, threads: int 
         ("seed", str(scenario.seed)),
         ("in all", f"{planned_draws(scenario):,} draws in {blocks:,} blocks"),
         ("done", what),
-        ("time", "none" if done else f"about {_duration(estimated_seconds(scenario, threads))}, {_pilot_of(scenario)}"),
+        ("time", "none" if done else f"about {duration(estimated_seconds(scenario, threads))}, {_pilot_of(scenario)}"),
         ("result", f"{final}{' (made before)' if done else ''}"),
     ]
     click.echo(printed.render(("", ""), rows, terminal=printed.is_terminal(sys.stderr)), err=True)
@@ -847,138 +831,4 @@ def _some(labels: Sequence[object]) -> str:
 
 def _print_warnings(scenario: Scenario) -> None:
     for warning in printed.together(scenario.warnings):
-        _tell(f"Note: {warning}")
-
-
-# ------------------------------------------------------------------------------------------------------------------ progress
-
-PLAIN_SECONDS = 30.0  # between two lines where no terminal is listening
-_Report = Callable[[int, int], None]
-
-
-class _Pace:
-    """Draws, or what else is counted, per second since the first report: what an earlier run had done does not count."""
-
-    def __init__(self, counted: str) -> None:
-        self._counted = counted
-        self._begin: tuple[float, int] | None = None
-        self.rate = 0.0
-
-    def hear(self, done: int) -> None:
-        now = time.monotonic()
-        if self._begin is None:
-            self._begin = now, done
-        elif now > self._begin[0]:
-            self.rate = (done - self._begin[1]) / (now - self._begin[0])
-
-    def left(self, more: int) -> str:
-        """Say how long `more` will take."""
-        return f"{_duration(more / self.rate)} left" if self.rate > 0.0 else "time left unknown"
-
-    def said(self, more: int) -> str:
-        return f"{self.rate:,.{1 if 0.0 < self.rate < 10.0 else 0}f} {self._counted} a second, {self.left(more)}"
-
-
-class _Batch:
-    """How far a batch is: bars on a terminal, a line now and then elsewhere, nothing when quiet.
-
-    planned   draws by scenario, or what else is `counted`
-    """
-
-    def __init__(self, *, quiet: bool, planned: Sequence[int], counted: str = "draws") -> None:
-        self.quiet = quiet
-        self._counted = counted
-        self._planned = list(planned)
-        self._number = 0
-        self._made = 0  # draws of this batch in the scenarios before
-        self._here = 0
-        self._pace = _Pace(counted)
-        self._pace.hear(0)
-        self._spoke = time.monotonic()
-
-    def next(self) -> None:
-        """Turn to the next scenario; what was not run, or failed, is no longer ahead."""
-        self._made += self._here
-        self._here = 0
-        self._number += 1
-
-    @contextlib.contextmanager
-    def progress(self, name: str) -> Iterator[_Report | None]:
-        """Give the function that the run of one scenario reports to, if anybody listens."""
-        if self.quiet:
-            yield None
-        elif printed.is_terminal(sys.stderr):
-            with self._bars(name) as report:
-                yield report
-        else:
-            yield self._lines(name)
-
-    def _hear(self, done: int) -> int:
-        """Take in how far this scenario is; return how many draws are ahead in those after it."""
-        self._here = done
-        self._pace.hear(self._made + done)
-        return sum(self._planned[self._number + 1 :])
-
-    def _lines(self, name: str) -> _Report:
-        pace = _Pace(self._counted)
-
-        def report(done: int, total: int) -> None:
-            pace.hear(done)
-            ahead = self._hear(done)
-            if time.monotonic() - self._spoke < PLAIN_SECONDS:
-                return
-            self._spoke = time.monotonic()
-            text = f"{name}: {done / total:.0%} of {total:,} {self._counted}, {pace.said(total - done)}"
-            if len(self._planned) > 1:
-                text += f"; scenario {self._number + 1} of {len(self._planned)}, in all {self._pace.left(total - done + ahead)}"
-            _tell(text)
-
-        return report
-
-    @contextlib.contextmanager
-    def _bars(self, name: str) -> Iterator[_Report]:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
-
-        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[said]}"))
-        # Standard output stays as it is: the paths of results go there, and it may be a file.
-        with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as bars:
-            bar = bars.add_task(name, total=None, said="")
-            several = len(self._planned) > 1
-            whole = bars.add_task(f"scenario {self._number + 1} of {len(self._planned)}", total=None, said="", visible=several)
-            pace = _Pace(self._counted)
-
-            def report(done: int, total: int) -> None:
-                pace.hear(done)
-                ahead = self._hear(done)
-                bars.update(bar, completed=done, total=total, said=pace.said(total - done))
-                in_all = self._made + total + ahead
-                bars.update(whole, completed=self._made + done, total=in_all, said=self._pace.said(total - done + ahead))
-
-            yield report
-
-
-def _duration(seconds: float) -> str:
-    """Write a time for people: two digits are plenty.
-
-    >>> _duration(0.4), _duration(75.0), _duration(5400.0), _duration(3e5)
-    ('1 s', '75 s', '90 min', '83 h')
-    """
-    for size, unit, most in ((1.0, "s", 120.0), (60.0, "min", 7200.0), (3600.0, "h", 3600.0 * 100)):
-        if seconds < most:
-            return f"{max(seconds / size, 1.0):,.0f} {unit}"
-    return f"{seconds / 86400.0:,.0f} days"
-
-
-def _telling_of_compiling(quiet: bool) -> contextlib.AbstractContextManager[None]:
-    """Say so where the kernels must be compiled first: half a minute without a sign of life would look like a hang."""
-    if quiet:
-        return contextlib.nullcontext()
-    from .kernels.jit import cache_folder, when_compiling
-
-    kept = "this once" if cache_folder() else "in every run, because no cache folder can be written"
-
-    def tell() -> None:
-        _tell(f"Compiling the kernels, {kept}: half a minute to a minute.")
-
-    return when_compiling(tell)
+        tell(f"Note: {warning}")

@@ -334,7 +334,7 @@ def name_cases(swept: Sequence[Sweep], cases: Sequence[Indices]) -> str:
     """Say which cases are meant, by as few labels as do: "" for all of them, `rho = 0.95` for all with that label."""
     apart = [dict.fromkeys(indices[k] for indices in cases) for k in range(len(swept))]
     if math.prod(map(len, apart)) != len(cases):
-        return f"{_named(swept, cases[0])} and {len(cases) - 1} more"
+        return f"{named(swept, cases[0])} and {len(cases) - 1} more"
     parts = []
     for sweep, numbers in zip(swept, apart, strict=True):
         if len(numbers) < len(sweep.values):
@@ -344,7 +344,8 @@ def name_cases(swept: Sequence[Sweep], cases: Sequence[Indices]) -> str:
     return ", ".join(parts)
 
 
-def _named(swept: Sequence[Sweep], indices: Indices) -> str:
+def named(swept: Sequence[Sweep], indices: Indices) -> str:
+    """Name one case by all of its labels."""
     return ", ".join(f"{sweep.dim} = {sweep.labels[index]}" for sweep, index in zip(swept, indices, strict=True))
 
 

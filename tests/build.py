@@ -59,7 +59,7 @@ def kept(tree: Any, quantity: str, corridor: str = "north", period: str = PERIOD
 
 def run_model(model: Any) -> Any:
     """Run a compiled model, whose arrays a test may have changed, and label the result."""
-    from sim.results import to_tree
+    from sim.labelled import to_tree
     from sim.simulation import simulate
 
     return to_tree(model.scenario, simulate(model), parameter_draws=model.parameter_draws, seized_gross_kg=model.seized_gross_kg)

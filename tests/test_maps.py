@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from scipy import special, stats
 
 import sim
-from sim import cli, maps
+from sim import cli, maps, progress
 from sim.errors import ScenarioError
 
 EARLIER, LATER = "parameter.detection_rate[FY2023]", f"parameter.detection_rate[{PERIOD}]"
@@ -146,7 +146,7 @@ def test_conditions_do_not_weight_a_map_and_it_says_so() -> None:
 
 
 def test_the_command_writes_a_map(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "PLAIN_SECONDS", 0.0)
+    monkeypatch.setattr(progress, "PLAIN_SECONDS", 0.0)
     file, out = tmp_path / "scenario.toml", tmp_path / "map.nc"
     file.write_text(sim.scenario.to_toml(two_years()), encoding="utf-8")
     options = ["--over", f"{EARLIER}=[1e-6, 2e-6]", "--over", LATER, "-o", str(out), "--points", "3", "--draws", "4096"]

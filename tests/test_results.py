@@ -21,14 +21,15 @@ import pytest
 import tomli_w
 import xarray as xr
 
-from sim import elicitation, results, saved
+from sim import elicitation, labelled, saved
 from sim.dependence import ParameterDraw
 from sim.errors import ResultError
 from sim.evidence import Row
+from sim.labelled import run_id, to_tree
 from sim.model import DIAGNOSTICS
 from sim.propagation import propagate
 from sim.records import QUANTITIES, RESULT_FORMS, Parameter, Scenario
-from sim.results import credible_interval, run_id, to_tree
+from sim.results import credible_interval
 from sim.runner import PROBABILITIES
 from sim.saved import NoResultError, find_result, list_results, open_result, save_result
 from sim.scenario import with_run
@@ -331,10 +332,10 @@ def test_run_id_follows_whatever_decides_the_numbers(table: str, key: str, chang
 
 def test_run_id_follows_method_and_layout(monkeypatch: pytest.MonkeyPatch) -> None:
     before = run_id(make_scenario())
-    monkeypatch.setattr(results, "METHOD_VERSION", results.METHOD_VERSION + 1)
+    monkeypatch.setattr(labelled, "METHOD_VERSION", labelled.METHOD_VERSION + 1)
     method = run_id(make_scenario())
     monkeypatch.undo()
-    monkeypatch.setattr(results, "LAYOUT_VERSION", results.LAYOUT_VERSION + 1)
+    monkeypatch.setattr(labelled, "LAYOUT_VERSION", labelled.LAYOUT_VERSION + 1)
     assert len({before, method, run_id(make_scenario())}) == 3
 
 
@@ -342,7 +343,7 @@ def test_run_id_is_a_constant_of_the_format() -> None:
     """Hashed here by hand: a change of this recipe orphans every folder that exists, and needs a new layout version."""
     document = {"run": {"seed": 2**64 - 1, "draws": 7}, "name": "é", "model": {"load_truncation": float("inf"), "event_prior": 0.1}}
     by_hand = (
-        f'{{"layout_version":{results.LAYOUT_VERSION},"method_version":{results.METHOD_VERSION},"scenario":'
+        f'{{"layout_version":{labelled.LAYOUT_VERSION},"method_version":{labelled.METHOD_VERSION},"scenario":'
         '{"model":{"event_prior":0.1,"load_truncation":Infinity},"name":"\\u00e9","run":{"draws":7,"seed":18446744073709551615}}}'
     )
     assert run_id(make_scenario(document=document)) == hashlib.sha256(by_hand.encode()).hexdigest()[:12]

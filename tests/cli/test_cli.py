@@ -28,13 +28,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_results import make_run
 
-from sim import cbp, cli, finished, printed, results
+from sim import cbp, finished, printed, progress, results
 from sim.cli import main
 from sim.errors import SimError
+from sim.labelled import to_tree
 from sim.matching import match
 from sim.printed import format_number
 from sim.records import Scenario
-from sim.results import to_tree
 from sim.saved import open_result, save_result
 from sim.scenario import load_scenario
 from sim.simulation import Run
@@ -550,7 +550,7 @@ def test_lines_come_slowly_where_no_terminal_is_listening(scenario: Path, tmp_pa
     other = scenario.with_name("other.toml")
     other.write_text(scenario.read_text(encoding="utf-8").replace("two-borders", "other-borders"), encoding="utf-8")
     assert "% of 1,000" not in sim("run", scenario, "--results", tmp_path / "a").stderr  # it takes less than half a minute
-    monkeypatch.setattr(cli, "PLAIN_SECONDS", 0.0)
+    monkeypatch.setattr(progress, "PLAIN_SECONDS", 0.0)
     assert sim("run", scenario, "--results", tmp_path / "b", "--quiet").stderr == ""
     said = sim("run", scenario, other, "--results", tmp_path / "c").stderr
     lines = [line for line in said.splitlines() if "% of 1,000" in line]
@@ -583,7 +583,7 @@ def test_a_terminal_shows_one_bar_for_the_scenario_and_one_for_the_batch(scenari
 
 @pytest.mark.parametrize(("seconds", "said"), [(0.2, "1 s"), (119, "119 s"), (121, "2 min"), (7300, "2 h"), (864_000, "10 days")])
 def test_durations_are_for_people(seconds: float, said: str) -> None:
-    assert cli._duration(seconds) == said
+    assert progress.duration(seconds) == said
 
 
 # ------------------------------------------------------------------------------------------------------------------ the others
