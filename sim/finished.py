@@ -24,7 +24,7 @@ from .simulation import Run
 
 EVERY_SECONDS = 20.0  # between two files: what a crash may cost. One takes about 50 ms
 
-_FORMAT = 1
+_FORMAT = 2
 _MAGIC = b"borderflow cases\n"
 _SUFFIX = ".cases"
 

@@ -24,6 +24,7 @@ from .records import PARAMETERS, RESULT_FORMS, Scenario
 from .runner import METHOD_VERSION, MOST_STAGES_MORE, Plan
 from .simulation import Run
 from .sweeps import named
+from .tails import said
 from .tree import (
     LAYOUT_VERSION,
     OWN_COORDINATES,
@@ -114,7 +115,7 @@ def tree_of(scenario: Scenario, outcomes: Sequence[Outcome], created_at: datetim
             if all(run.kept for run in runs)
             else None,
             undefined_share=worst[quantity],
-            note="; ".join(dict.fromkeys(run.notes[quantity] for run in runs if quantity in run.notes)),
+            note=said(reason for run in runs for reason in run.notes.get(quantity, {}).items()),
         )
         for quantity, meaning in quantities.items()
     }

@@ -20,7 +20,7 @@ from .precursors import NOTHING, compile_precursors, rounded, sums
 from .priors import expected_events, prior_shares, priors
 from .questions import ZERO, questions
 from .records import PARAMETERS, QUANTITIES, RESULT_FORMS, Quantity, Scenario
-from .tails import tail_indices
+from .tails import Reason, tail_indices
 
 DIAGNOSTICS: Mapping[str, Quantity] = {
     "prior_share": Quantity(units="1", long_name="share of the expected missed loads that the event prior supplies"),
@@ -82,7 +82,7 @@ class Model:
     conditions         soft bounds on results, by summary
     n_summaries        summaries in play, ratios among them
     tail_index         (n, p, f, q) alpha with P(Y > y) ~ y^-alpha: a mean exists above 1, it has an error above 2; an sd 2 and 4
-    reason             (n, p, f, q) why the index is what it is, a number into `reasons`; these name blocks, one reason for each parameter
+    reason             (n, p, f, q) why the index is what it is, a number into `reasons`, of which 0 is none
     prior_share        (n, p)
     cells              (corridor, period) of each row of the kernel's inland counters
     seized_gross_kg    (corridor, period, form) -> kg as in the table, counted pills at the median pill mass
@@ -103,7 +103,7 @@ class Model:
     n_summaries: int
     tail_index: np.ndarray
     reason: np.ndarray
-    reasons: tuple[str, ...]
+    reasons: tuple[Reason, ...]
     prior_share: np.ndarray
     stratum_keys: tuple[tuple[str, str, str], ...]
     cells: tuple[tuple[int, int], ...]

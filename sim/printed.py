@@ -21,6 +21,7 @@ ABSENT = "–"
 ALL = "all"  # cases of the sweeps, where a row reads the same in each
 MOST_ROWS = 60  # of a printed table of cases
 PROB = 0.9  # of the intervals, where none is asked for
+_GROUP = " (group)"  # after its name
 MOST_DIGITS = 4  # significant ones; what is known better is in the file
 
 
@@ -146,7 +147,7 @@ def places(tree: xr.DataTree) -> list[tuple[str, ...]]:
     """Return (labels of sweeps, corridor, period) of every row of a table, in the order of `cells`; groups are marked."""
     labels = tree["quantiles"].coords
     marked = zip(labels["corridor"].to_series(), labels["is_group"].to_series(), strict=True)
-    corridors = [f"{corridor} (group)" if is_group else str(corridor) for corridor, is_group in marked]
+    corridors = [f"{corridor}{_GROUP}" if is_group else str(corridor) for corridor, is_group in marked]
     swept = [[label_of(label) for label in labels[dimension].to_series()] for dimension in sweeps_of(tree)]
     return list(itertools.product(*swept, corridors, map(str, labels["period"].to_series())))
 
@@ -196,12 +197,16 @@ def _first(table: Table, most: int, what: str = "rows") -> list[Part]:
 
 
 def _some_rows(header: Sequence[str], rows: Sequence[tuple[str, ...]], n_sweeps: int, most: int) -> list[Part]:
-    """Return a table without the rows that have no evidence, of at most `most` rows where cases make it longer.
+    """Return a table without the rows that have no evidence, of at most `most` rows where cases make it longer: then groups come first.
 
     The labels and columns before the numbers are set left.
     """
     told = [row for row in alike(rows, n_sweeps) if set(row[n_sweeps + 2 :]) != {ABSENT}]
-    return _first(Table(header=header, rows=told, n_labels=n_sweeps + 2), most if n_sweeps else len(told))
+    if not n_sweeps:
+        most = len(told)
+    if len(told) > most:
+        told.sort(key=lambda row: not row[n_sweeps].endswith(_GROUP))
+    return _first(Table(header=header, rows=told, n_labels=n_sweeps + 2), most)
 
 
 def summary(tree: xr.DataTree, prob: float, *, terminal: bool) -> str:

@@ -27,6 +27,7 @@ from .questions import ZERO
 from .records import Result, Sensitivity
 from .runner import Block, Engine, Plan, Progress, sobol_dimensions
 from .simulation import BorderEngine
+from .tails import said
 from .tree import Variable
 
 POINTS = 4_096  # of a replicate that indices are computed from, 65,536 to 131,072 draws in all: an error of .001 or so
@@ -306,7 +307,7 @@ def of_run(
         numerators = [scenario.cell(contrast.numerator) for contrast in scenario.contrasts]
         for t, cell in enumerate([*numerators, *cells]):
             if model.tail_index[cell] <= 4.0:
-                refused[t] = f"its variance would not settle ({model.reasons[model.reason[cell]]}); {_ON_THE_LOG}"
+                refused[t] = f"its variance would not settle ({said([model.reasons[model.reason[cell]]])}); {_ON_THE_LOG}"
             elif t < n_contrasts and not _bounded_below(model, scenario.contrasts[t].denominator):
                 refused[t] = f"its variance might not settle (nothing keeps its denominator from 0); {_ON_THE_LOG}"
     groups = input_groups(model) if asked.shapley else {}

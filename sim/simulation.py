@@ -98,7 +98,7 @@ class Run:
     quantiles, mcse               quantity -> (c, p, f, q)
     mean, sd, mean_mcse           quantity -> (c, p, f), NaN where it does not exist or its error would not
     undefined_share               quantity -> (c, p, f), share of draws that are 0/0
-    notes                         quantity -> why some means or sds are NaN; absent where none is
+    notes                         quantity -> why some means or sds are NaN -> place -> tail index; absent where none is
     kept                          quantity -> (h, k, c, p, f); empty where none were asked for
     kept_parameters               (h, k, x)
     diagnostics                   name -> (dims, array), see model.DIAGNOSTICS
@@ -121,7 +121,7 @@ class Run:
     sd: Mapping[str, np.ndarray]
     mean_mcse: Mapping[str, np.ndarray]
     undefined_share: Mapping[str, np.ndarray]
-    notes: Mapping[str, str]
+    notes: Mapping[str, Mapping[str, Mapping[str, float]]]
     kept: Mapping[str, np.ndarray]
     kept_parameters: np.ndarray
     diagnostics: Mapping[str, tuple[tuple[str, ...], np.ndarray]]
@@ -209,15 +209,15 @@ def simulate(
         return {name: picked[:, :, :, k] for k, name in enumerate(scenario.quantities)}
 
     mean, sd, mean_mcse = answers(estimates.mean), answers(estimates.sd), answers(estimates.mean_mcse)
-    notes = {}
+    notes: dict[str, dict[str, Mapping[str, float]]] = {}
     for k, name in enumerate(scenario.quantities):
         index = model.tail_index[..., k]
         mean[name][index <= 2.0] = np.nan
         mean_mcse[name][index <= 2.0] = np.nan
         sd[name][index <= 4.0] = np.nan
-        causes = sorted({model.reasons[i] for i in np.unique(model.reason[..., k][(index <= 4.0) & (model.summary[..., k] >= 0)])})
-        if causes:
-            notes[name] = "; ".join(causes)
+        causes = np.unique(model.reason[..., k][(index <= 4.0) & (model.summary[..., k] >= 0)])
+        if causes.size:
+            notes[name] = dict(model.reasons[i] for i in causes)
     with np.errstate(invalid="ignore", divide="ignore"):
         undefined = answers(estimates.n[:, 0] / estimates.n.sum(axis=1), scales=False)
     return Run(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -12,8 +12,11 @@ from . import distributions
 from .matching import SIZE_PARAMETER, Match, scale_blocks
 from .records import FRACTIONS, POTENTIAL, RESULT_FORMS, Scenario
 
+Reason = tuple[str, Mapping[str, float]]
+"""What keeps a mean from existing, and the tail index by place: block, or corridors and period."""
 
-def tail_indices(scenario: Scenario, matched: Match) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+
+def tail_indices(scenario: Scenario, matched: Match) -> tuple[np.ndarray, np.ndarray, tuple[Reason, ...]]:
     """Return the tail index of every result (n, p, f, q), the number of the reason for it, and the reasons.
 
     alpha = the least of: index at 0 of detection_rate; kappa n_B for gamma loads; index at 0 of a denominator (pill_mass, dose); index at
@@ -64,7 +67,7 @@ def tail_indices(scenario: Scenario, matched: Match) -> tuple[np.ndarray, np.nda
                         if touches and alpha < index[g, p, f, k]:
                             index[g, p, f, k] = alpha
                             reason[g, p, f, k] = number
-    return index, reason, ("", *(f"{what} ({_indices(by_place)})" for what, by_place in found.items()))
+    return index, reason, (("", {}), *found.items())
 
 
 def _together(ends: Mapping[str, tuple[str, float, float, str, str]], matched: Match) -> list[tuple[tuple[str, ...], float, str, str]]:
@@ -91,6 +94,25 @@ def _together(ends: Mapping[str, tuple[str, float, float, str, str]], matched: M
                     what = " and ".join(each[3] for each in these) + " together"
                     causes.append((tuple(each[0] for each in these), 1.0 / heaviest, what, ", ".join(each[4] for each in these)))
     return causes
+
+
+def said(reasons: Iterable[Reason]) -> str:
+    """Say what keeps a mean or an sd from existing, each cause with its three lowest tail indices and one place of each.
+
+    A cause that several cases of a sweep have is said once, with the lowest index that a place has in any of them.
+
+    >>> said([("d can be near 0", {"d[east]": 1.5, "d[west]": 3.0}), ("d can be near 0", {"d[east]": 1.2, "d[west]": 3.0})])
+    'd can be near 0 (d[east], in the worst case: tail index 1.2; d[west]: tail index 3)'
+    """
+    found: dict[str, dict[str, set[float]]] = {}
+    for what, by_place in reasons:
+        places = found.setdefault(what, {})
+        for place, alpha in by_place.items():
+            places.setdefault(place, set()).add(alpha)
+    return "; ".join(
+        f"{what} ({_indices({(place if len(each) == 1 else f'{place}, in the worst case'): min(each) for place, each in places.items()})})"
+        for what, places in sorted(found.items())
+    )
 
 
 def _indices(by_place: Mapping[str, float]) -> str:

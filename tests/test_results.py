@@ -131,7 +131,7 @@ def make_run(scenario: Scenario, seed: int = 0, chains: int = 2, kept: int = 32)
         sd=each(),
         mean_mcse=each(),
         undefined_share=undefined,
-        notes={"flow_pure_kg": "detection_rate can be very near 0 (detection_rate: tail index 1.5)"},
+        notes={"flow_pure_kg": {"detection_rate can be very near 0": {"detection_rate": 1.5}}},
         kept={quantity: random.gamma(2.0, 5.0, (chains, kept, *cells)) for quantity in QUANTITIES} if kept else {},
         kept_parameters=random.random((chains, kept, 3)),
         diagnostics={

@@ -15,10 +15,11 @@ from numpy.random import default_rng
 from scipy import stats
 
 import sim
-from sim import cli, engines, indices, printed, results, runner, sensitivity, simulation
+from sim import cli, engines, indices, printed, runner, sensitivity, simulation
 from sim.errors import ScenarioError
 from sim.model import compile_model
 from sim.scenario import json_schema
+from sim.tree import LAYOUT_VERSION
 
 REPLICATES, POINTS = 16, 4_096
 ANGLE = {"kind": "uniform", "low": -math.pi, "high": math.pi}
@@ -540,4 +541,4 @@ def test_a_wrong_table_is_told(name, tmp_path):
 
 def test_the_schema_knows_the_table():
     assert set(json_schema()["$defs"]["SensitivityTable"]["properties"]) == {"scale", "shapley", "target", "note"}
-    assert results.LAYOUT_VERSION == 1
+    assert LAYOUT_VERSION == 1

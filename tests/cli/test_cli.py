@@ -434,6 +434,9 @@ def test_a_long_table_of_cases_is_cut(scenario: Path, tmp_path: Path, monkeypatc
     scenario.write_text(scenario.read_text(encoding="utf-8") + SWEEP, encoding="utf-8")
     outcome = sim("run", scenario, "--results", tmp_path / "results", "--draws", "1024", "--threads", "1")
     assert "The first 5 of 24 rows" in outcome.stderr
+    table = [line for line in outcome.stderr.splitlines() if " FY2023 " in line or " FY2024 " in line][:5]
+    assert len(table) == 5
+    assert all("(group)" in line for line in table)  # the sums of corridors come first
 
 
 def test_what_no_case_moves_is_shown_once(scenario: Path, tmp_path: Path) -> None:
@@ -621,7 +624,9 @@ def test_show_says_once_what_has_no_mean_or_no_sd_and_why(scenario: Path, tmp_pa
     for quantity in ("missed_gross_kg", "missed_pure_kg", "n_missed"):
         run.mean[quantity][0, 0, 2] = np.nan
     run.sd["flow_doses"][:] = np.nan
-    notes = {"missed_gross_kg": near, "missed_pure_kg": near, "n_missed": near, "flow_doses": large}
+    of_detection = {"detection_rate can be very near 0": {"detection_rate": 1.5}}
+    notes = {"missed_gross_kg": of_detection, "missed_pure_kg": of_detection, "n_missed": of_detection}
+    notes["flow_doses"] = {"dose can be very near 0": {"dose": 3.0}}
     shown = sim("show", save_result(synthetic(loaded, dataclasses.replace(run, notes=notes)), tmp_path)).stdout
     text = " ".join(shown.split())
     assert text.count("Quantiles are sound") == 2
