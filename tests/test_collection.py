@@ -16,7 +16,7 @@ from test_results import make_scenario, make_tree
 from test_sweeps import load, sweep
 
 import sim
-from sim import collection, results, runner, tree
+from sim import collection, labelled, results, runner, tree
 from sim.errors import ResultError
 
 
@@ -96,7 +96,7 @@ def test_what_is_damaged_is_named_and_nothing_is_opened(folders: list[Path], tmp
 
 def test_versions_of_the_method_are_not_mixed_unasked(folders: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(folders[0], tmp_path / folders[0].parent.name / folders[0].name)
-    monkeypatch.setattr(results, "METHOD_VERSION", runner.METHOD_VERSION + 1)
+    monkeypatch.setattr(labelled, "METHOD_VERSION", runner.METHOD_VERSION + 1)
     monkeypatch.setattr(tree, "METHOD_VERSION", runner.METHOD_VERSION + 1)
     sim.save_result(make_tree(kept=0), tmp_path)
     with pytest.raises(ResultError, match=r"method version \d+: 1, as .*; method version \d+: 1, as .*mix_methods=True"):
