@@ -560,6 +560,7 @@ def add_parts(total, parts):
 
 _ROW_OF = np.array([SEIZED_GROSS, SEIZED_PURE, MISSED_GROSS, MISSED_PURE, -1, -1, INLAND, -1, UNATTRIBUTED, -1, -1, N_MISSED, DOSES])
 """The component that a quantity is, in the order of QUANTITIES, or -1."""
+FLOW_GROSS, FLOW_PURE, DELIVERED, PURITY, INTERDICTION_RATE = 4, 5, 7, 9, 10  # those that are none, in that order
 
 
 @borrowing
@@ -567,20 +568,20 @@ def _write_quantity(q, part, values):
     """Write quantity q, which is no component, from part (8, d or more) to values (d,)."""
     gross, pure, missed_gross, missed_pure = part[SEIZED_GROSS], part[SEIZED_PURE], part[MISSED_GROSS], part[MISSED_PURE]
     n = values.size
-    if q == 4:
+    if q == FLOW_GROSS:
         for i in range(n):
             values[i] = gross[i] + missed_gross[i]
-    elif q == 5:
+    elif q == FLOW_PURE:
         for i in range(n):
             values[i] = pure[i] + missed_pure[i]
-    elif q == 7:
+    elif q == DELIVERED:
         inland = part[INLAND]
         for i in range(n):
             values[i] = missed_pure[i] - inland[i]
-    elif q == 9:
+    elif q == PURITY:
         for i in range(n):
             values[i] = pure[i] / gross[i]
-    else:  # 10
+    else:  # INTERDICTION_RATE
         for i in range(n):
             values[i] = pure[i] / (pure[i] + missed_pure[i])
 
