@@ -296,8 +296,9 @@ def validate(scenarios: tuple[Path, ...]) -> None:
 
     Reads each scenario with its evidence and sources and reports every mistake at once, with its place and a way out.
     """
-    for path, scenario in _load_all(scenarios, {}):
-        _print_warnings(scenario)
+    checked = _load_all(scenarios, {})
+    for path, scenario in checked:
+        _print_warnings(scenario, f"{path}: " if len(checked) > 1 else "")
         strata = len({(row.corridor, row.period, row.form) for row in scenario.rows})
         draws = sorted({case.draws for case in scenario.runs})
         asked = f"{draws[0]:,}{f' to {draws[-1]:,}' if len(draws) > 1 else ''} draws asked"
@@ -829,6 +830,6 @@ def _some(labels: Sequence[object]) -> str:
     return ", ".join(shown if len(shown) <= 8 else [*shown[:4], f"... ({len(shown)} in all)", shown[-1]])
 
 
-def _print_warnings(scenario: Scenario) -> None:
+def _print_warnings(scenario: Scenario, where: str = "") -> None:
     for warning in printed.together(scenario.warnings):
-        tell(f"Note: {warning}")
+        tell(f"{where}Note: {warning}")

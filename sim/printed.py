@@ -211,7 +211,7 @@ def _some_rows(header: Sequence[str], rows: Sequence[tuple[str, ...]], n_sweeps:
 
 def summary(tree: xr.DataTree, prob: float, *, terminal: bool) -> str:
     """Return what was seized and what flowed, by corridor and period, and beneath it what the evidence cannot tell."""
-    shown = [str(tree.attrs["title"])]
+    shown = [f"{tree.attrs['name']}: {tree.attrs['title']}"]
     for name, parts in sections(tree, prob, MOST_ROWS).items():
         shown += [as_text(part, terminal) if name not in _FOLDED or isinstance(part, Table) else _paragraph(part) for part in parts]
     return "\n\n".join([*shown, provenance(tree)])

@@ -598,6 +598,15 @@ def test_validate(scenario: Path) -> None:
     assert outcome.stdout.startswith(f"{scenario}: valid; 4 strata")
 
 
+def test_notes_on_several_scenarios_name_theirs(scenario: Path, tmp_path: Path) -> None:
+    doubtful = tmp_path / "doubtful.toml"
+    doubtful.write_text(scenario.read_text(encoding="utf-8").replace("event_prior = 0.5", "event_prior = 1000.0"), encoding="utf-8")
+    alone, both = sim("validate", doubtful).stderr.splitlines(), sim("validate", scenario, doubtful).stderr.splitlines()
+    assert alone
+    assert all(line.startswith("Note: ") for line in alone)
+    assert both == [f"{doubtful}: {line}" for line in alone]
+
+
 def test_validate_of_cases_with_draws_of_their_own(scenario: Path) -> None:
     swept = '[[sweep]]\ndim = "n"\npath = "run.draws"\nvalues = [4096, 1024, 2048]\n'
     scenario.write_text(scenario.read_text(encoding="utf-8") + swept, encoding="utf-8")
@@ -608,7 +617,7 @@ def test_show(made: Path) -> None:
     tree = open_result(made)
     outcome = sim("show", made)
     assert (outcome.exit_code, outcome.stderr) == (0, "")
-    assert outcome.stdout.startswith("How much?")
+    assert outcome.stdout.startswith("two-borders: How much?")
     cell = {"corridor": "west", "period": "FY2023", "form": "all"}
     median, error = (float(tree[group]["flow_pure_kg"].sel(cell | {"quantile": 0.5})) for group in ("quantiles", "mcse"))
     (line,) = (line for line in outcome.stdout.splitlines() if line.split()[:2] == ["west", "FY2023"])
