@@ -598,8 +598,8 @@ def test_validate(scenario: Path) -> None:
     assert outcome.stdout.startswith(f"{scenario}: valid; 4 strata")
 
 
-def test_notes_on_several_scenarios_name_theirs(scenario: Path, tmp_path: Path) -> None:
-    doubtful = tmp_path / "doubtful.toml"
+def test_notes_on_several_scenarios_name_theirs(scenario: Path) -> None:
+    doubtful = scenario.with_name("doubtful.toml")
     doubtful.write_text(scenario.read_text(encoding="utf-8").replace("event_prior = 0.5", "event_prior = 1000.0"), encoding="utf-8")
     alone, both = sim("validate", doubtful).stderr.splitlines(), sim("validate", scenario, doubtful).stderr.splitlines()
     assert alone
