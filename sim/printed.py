@@ -22,6 +22,7 @@ ALL = "all"  # cases of the sweeps, where a row reads the same in each
 MOST_ROWS = 60  # of a printed table of cases
 PROB = 0.9  # of the intervals, where none is asked for
 _GROUP = " (group)"  # after its name
+DROWNED = "~0"  # a number that its Monte Carlo error drowns
 MOST_DIGITS = 4  # significant ones; what is known better is in the file
 
 
@@ -56,7 +57,7 @@ def format_number(number: float, mcse: float) -> str:
     if error != 0 and abs(whole) >= 10 ** (MOST_DIGITS if error is not None else 1):  # 9999.96 has become 10000: one digit too many
         place, whole = place + 1, round(exact.scaleb(-place - 1))
     if whole == 0:
-        return "~0"
+        return DROWNED
     shown = Decimal(whole).scaleb(place)
     if shown.adjusted() >= 15 or shown.adjusted() < -6:
         return f"{shown:.{len(str(abs(whole))) - 1}e}"
@@ -214,7 +215,8 @@ def summary(tree: xr.DataTree, prob: float, *, terminal: bool) -> str:
     shown = [f"{tree.attrs['name']}: {tree.attrs['title']}"]
     for name, parts in sections(tree, prob, MOST_ROWS).items():
         shown += [as_text(part, terminal) if name not in _FOLDED or isinstance(part, Table) else _paragraph(part) for part in parts]
-    return "\n\n".join([*shown, provenance(tree)])
+    unclear = f" {DROWNED} is nearer to 0 than its Monte Carlo error." if any(DROWNED in text for text in shown) else ""
+    return "\n\n".join([*shown, provenance(tree) + unclear])
 
 
 def provenance(tree: xr.DataTree) -> str:

@@ -374,6 +374,7 @@ _HOW_TO_READ = (
     "A number by itself is a median: if the inputs' laws are right, the truth is as likely above as below.",
     "A 90 % credible interval holds the truth with probability 0.9 if the inputs' laws are right, and misses it as often on each side.",
     "A number carries no more digits than its Monte Carlo standard error allows: another seed would move its last digit by one or two.",
+    f"{printed.DROWNED} is a number nearer to 0 than its Monte Carlo standard error.",
     "The interdiction rate is seized pure mass over flow of pure mass. It is not the chance that a load is detected, which is an input.",
     f"Words for probabilities: {', '.join(f'up to {100 * most:.0f} % {word}' for most, word in printed.LIKELIHOODS)}.",
     "A dash, or a line without a mark in the picture, is a place without evidence. It is not zero.",

@@ -626,6 +626,17 @@ def test_show(made: Path) -> None:
     assert not any(line.split()[:2] == ["west", "FY2024"] for line in outcome.stdout.splitlines())  # no evidence, no row
 
 
+def test_show_explains_a_number_that_its_error_drowns_where_there_is_one(scenario: Path, tmp_path: Path) -> None:
+    loaded = load_scenario(scenario)
+    clear, unclear = make_run(loaded, kept=0), make_run(loaded, kept=0)
+    for errors in clear.mcse.values():
+        errors[:] = 0.0
+    unclear.mcse["flow_pure_kg"][:] = 1e9
+    for name, made in (("clear", clear), ("unclear", unclear)):
+        shown = sim("show", save_result(synthetic(loaded, made), tmp_path / name)).stdout
+        assert ("~0 is nearer to 0 than its Monte Carlo error" in shown) == (made is unclear)
+
+
 def test_show_says_once_what_has_no_mean_or_no_sd_and_why(scenario: Path, tmp_path: Path) -> None:
     loaded = load_scenario(scenario)
     run = make_run(loaded, kept=0)
