@@ -438,9 +438,13 @@ def probability(p: float, mcse: float, lower: float, upper: float, hits: int, n_
 
 
 def weighted_probability(p: float, mcse: float, lower: float, upper: float) -> str:
-    """Write a probability under conditions, where draws have weights and are not counted."""
-    if min(p, 1.0 - p) > 3.0 * mcse > 0.0:
-        return f"probability {format_number(100.0 * p, 100.0 * mcse)} %"
+    """Write a probability under conditions, where draws have weights and are not counted; by its bounds where it would round to 0 or 100 %.
+
+    >>> weighted_probability(0.2, 0.01, 0.18, 0.22), weighted_probability(0.000392, 0.000115, 0.00023, 0.00063)
+    ('probability 20 %', 'probability 0.023 to 0.063 %')
+    """
+    if min(p, 1.0 - p) > 3.0 * mcse > 0.0 and (shown := format_number(100.0 * p, 100.0 * mcse)) != DROWNED and float(shown) < 100.0:
+        return f"probability {shown} %"
     return f"probability {bound_in_percent(lower, up=False)} to {bound_in_percent(upper, up=True)} %"
 
 
@@ -589,8 +593,9 @@ def _attributed(tree: xr.DataTree) -> list[str]:
         return []
     at = left.argmin(...)
     corridor, period = (str(left[name][at[name]].item()) for name in ("corridor", "period"))
-    most, part = float(filed[at]), float(filed[at] * left[at])
-    example = f"of {most:,.4g} kg filed under {corridor} in {period}, {part:,.4g} kg at the median"
+    errors = tree["mcse"].to_dataset()["seized_gross_kg"].sel(form="all", quantile=0.5, corridor=filed["corridor"], drop=True)
+    part = format_number(float(filed[at] * left[at]), float(errors[at]))
+    example = f"of {float(filed[at]):,.4g} kg filed under {corridor} in {period}, {part} kg at the median"
     return [f"Seized is the part of what the table holds that is judged to have crossed there (attribution_share): {example}."]
 
 

@@ -626,6 +626,15 @@ def test_show(made: Path) -> None:
     assert not any(line.split()[:2] == ["west", "FY2024"] for line in outcome.stdout.splitlines())  # no evidence, no row
 
 
+def test_what_counts_as_seized_has_the_digits_of_its_error() -> None:
+    tree = results.run(load_scenario("scenarios/north-vs-southwest.toml", overrides={"run.draws": 4096}))
+    (said,) = printed._attributed(tree)
+    place = re.search(r"filed under (\S+) in (\S+), (\S+) kg at the median", said)
+    assert place is not None
+    cell = {"corridor": place[1], "period": place[2], "form": "all", "quantile": 0.5}
+    assert place[3] == format_number(*(float(tree[group]["seized_gross_kg"].sel(cell)) for group in ("quantiles", "mcse")))
+
+
 def test_show_explains_a_number_that_its_error_drowns_where_there_is_one(scenario: Path, tmp_path: Path) -> None:
     loaded = load_scenario(scenario)
     clear, unclear = make_run(loaded, kept=0), make_run(loaded, kept=0)
