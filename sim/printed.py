@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 ABSENT = "–"
 ALL = "all"  # cases of the sweeps, where a row reads the same in each
 MOST_ROWS = 60  # of a printed table of cases
+MOST_LEFT_OUT = 0.05  # of the draws, by themselves contradictory, before they are said to move results
+MOST_TAUGHT = 8  # inputs that a condition moved
 PROB = 0.9  # of the intervals, where none is asked for
 _GROUP = " (group)"  # after its name
 DROWNED = "~0"  # a number that its Monte Carlo error drowns
@@ -215,16 +217,16 @@ def summary(tree: xr.DataTree, prob: float, *, terminal: bool) -> str:
     shown = [f"{tree.attrs['name']}: {tree.attrs['title']}"]
     for name, parts in sections(tree, prob, MOST_ROWS).items():
         shown += [as_text(part, terminal) if name not in _FOLDED or isinstance(part, Table) else _paragraph(part) for part in parts]
-    unclear = f" {DROWNED} is nearer to 0 than its Monte Carlo error." if any(DROWNED in text for text in shown) else ""
-    return "\n\n".join([*shown, provenance(tree) + unclear])
+    return _with_provenance(tree, shown)
 
 
-def provenance(tree: xr.DataTree) -> str:
-    """Return what to quote with a number: the run that made it."""
+def _with_provenance(tree: xr.DataTree, shown: Sequence[str]) -> str:
+    """Return what is shown as one text, with what to quote beside a number of it: the run that made it."""
     about = tree.attrs
     version = f"{about['creation_library']} {about['creation_library_version']}"
     made = f"Run {about['run_id']} of {about['name']}: {int(about['draws']):,} draws, seed {about['seed']}, {version}."
-    return f"{made} A number by itself is a median."
+    drowned = f" {DROWNED} is nearer to 0 than its Monte Carlo error." if any(DROWNED in text for text in shown) else ""
+    return "\n\n".join([*shown, f"{made} A number by itself is a median.{drowned}"])
 
 
 def as_text(part: Part, terminal: bool) -> str:
@@ -485,22 +487,29 @@ def _conditioned(tree: xr.DataTree, prob: float, most: int) -> list[Part]:
         said.append(f"Given {condition['id']}: {result['quantity']} of {result['corridor']} in {result['period']}{form} is {bounds}.")
     worth = [f"{n:,.0f}" for n in sorted(after["ess"].to_numpy().ravel().tolist()) if n == n]
     cut = float(after["contradicted_share"].max())
-    said[-1] += f"\nDraws in which more was seized inland than was missed there, {_percent(cut)}, contradict themselves." * (cut > 0.0)
+    if cut > 0.0:
+        said[-1] += (
+            f"\nDraws in which more was seized inland than was missed there, up to {_percent(cut)}, contradict themselves and are left out."
+        )
+        said[-1] += "\nPart of what follows is due to that, and not to the bound." * (cut > MOST_LEFT_OUT)
     said[-1] += f"\nUnder that, {int(tree.attrs['draws']):,} draws are worth {' to '.join(dict.fromkeys((worth[0], worth[-1])))}."
     columns = [cells(each, quantity, "all", prob) for quantity in ("flow_pure_kg", "interdiction_rate") for each in (tree, after)]
     swept, interval = sweeps_of(tree), f"{100 * prob:g} %\ninterval"
     headings = ("flow pure,\nkg, before", "after", "interdicted,\n%, before", "after")
     header = [*swept, "corridor", "period", *(text for heading in headings for text in (heading, interval))]
     rows = [(*place, *(text for column in columns for text in column[row])) for row, place in enumerate(places(tree))]
-    return [*said, *_some_rows(header, rows, len(swept), most), _taught(tree, prob)]
+    return [*said, *_some_rows(header, rows, len(swept), most), *_taught(tree, prob)]
 
 
 def _bound(bound: object, quantity: str) -> str:
     return bound if isinstance(bound, str) else f"{bound:,.6g}{' kg' if quantity.endswith('_kg') else ''}"
 
 
-def _taught(tree: xr.DataTree, prob: float) -> Part:
-    """Return a table of the inputs whose median moved most, by probability of their own laws; below 2 % it is not told from nothing."""
+def _taught(tree: xr.DataTree, prob: float) -> list[Part]:
+    """Return a table of the inputs whose median, or an end of whose interval, moved most, by probability of their own laws.
+
+    An upper bound on a flow leaves the median of detection where it is and moves its lower end. Below 2 % nothing is told from nothing.
+    """
     import numpy as np
 
     from .results import credible_interval
@@ -509,10 +518,12 @@ def _taught(tree: xr.DataTree, prob: float) -> Part:
     p = group["quantile"].to_numpy()
     prior, value, error = (group[name].to_numpy().reshape(-1, p.size) for name in ("value_before", "value", "value_mcse"))
     middle = int(np.argmin(np.abs(p - 0.5)))
-    shift = [abs(np.interp(after[middle], before, p) - 0.5) * (before[0] < before[-1]) for before, after in zip(prior, value, strict=True)]
-    moved = [k for k in np.argsort(shift, kind="stable")[::-1] if shift[k] > 0.02][:8]
+    at = [int(np.argmin(np.abs(p - each))) for each in (0.5 - prob / 2, 0.5, 0.5 + prob / 2)]
+    moves = np.stack([np.abs(np.interp(after[at], before, p) - p[at]) for before, after in zip(prior, value, strict=True)])
+    shift = np.where(prior[:, 0] < prior[:, -1], np.nan_to_num(moves).max(axis=1), 0.0)
+    moved = [int(k) for k in np.argsort(shift, kind="stable")[::-1] if shift[k] > 0.02]
     if not moved:
-        return "They teach next to nothing about the inputs: no median moved by more than 2 % of its own law."
+        return ["They teach next to nothing about the inputs: no median, and no end of an interval, moved by more than 2 % of its own law."]
     names = cases(tree, "conditioned/parameters", "parameter")
     before, after, errors = (
         credible_interval(group[name], prob=prob).to_numpy().reshape(-1, 2) for name in ("value_before", "value", "value_mcse")
@@ -524,7 +535,7 @@ def _taught(tree: xr.DataTree, prob: float) -> Part:
         rows.append((*names[k], *at_first, format_number(value[k, middle], error[k, middle]), interval))
     interval = f"{100 * prob:g} %\ninterval"
     header = (*sweeps_of(tree), "what it teaches about", "before", interval, "after", interval)
-    return Table(header=header, rows=rows, n_labels=len(sweeps_of(tree)) + 1)
+    return _first(Table(header=header, rows=rows, n_labels=len(sweeps_of(tree)) + 1), MOST_TAUGHT, "inputs that moved")
 
 
 def table_of_forms(tree: xr.DataTree, quantity: str, prob: float, *, terminal: bool) -> str:
@@ -538,7 +549,7 @@ def table_of_forms(tree: xr.DataTree, quantity: str, prob: float, *, terminal: b
     unit = unit_of(quantity, variable.attrs["units"])
     title = f"{quantity}: {variable.attrs['long_name']}" + (f", {unit}" if unit != "1" else "")
     table = [as_text(part, terminal) for part in _some_rows(header, rows, len(swept), MOST_ROWS)]
-    return "\n\n".join([title, *table, *(_paragraph(str(text)) for text in caveats(tree)), provenance(tree)])
+    return _with_provenance(tree, [title, *table, *(_paragraph(str(text)) for text in caveats(tree))])
 
 
 def caveats(tree: xr.DataTree) -> list[Part]:

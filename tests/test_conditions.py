@@ -393,6 +393,19 @@ def test_show_says_what_a_sweep_says_of_a_condition() -> None:
     assert "60 kg." not in text
 
 
+def test_show_says_that_contradictions_are_left_out_and_what_a_bound_teaches(monkeypatch) -> None:
+    tree = sim.run(sim.load_scenario("scenarios/consumption-2021.toml", overrides={"run.draws": 65_536}), threads=2)
+    text = printed.summary(tree, 0.9, terminal=False)
+    assert float(tree["conditioned"]["contradicted_share"]) > 0.0
+    assert "contradict themselves and are left out." in text
+    assert "is due to that" not in text
+    first = text[text.index("what it teaches about") :].splitlines()[2]
+    assert first.split()[0] == "detection_rate@southwest-ports"  # its lower end, which the bound on all routes moves most
+    assert f"The first {printed.MOST_TAUGHT} of " in text
+    monkeypatch.setattr(printed, "MOST_LEFT_OUT", 0.001)
+    assert "Part of what follows is due to that, and not to the bound." in printed.summary(tree, 0.9, terminal=False)
+
+
 def test_show_says_why_conditions_were_refused() -> None:
     text = printed.summary(sim.run(asked(condition("1 g"), run={"draws": 4096}), threads=2), 0.9, terminal=False)
     assert "Conditions refused: the mean weight is" in text
