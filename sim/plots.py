@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -77,6 +78,7 @@ class _Case:
 
     label: str
     number: int
+    place: tuple[int, ...]  # of its label in each sweep
     group: str  # "" or "conditioned/"
 
 
@@ -86,17 +88,33 @@ def _series(tree: xr.DataTree) -> tuple[list[_Case], list[str]]:
     coords = tree["quantiles"].coords
     shape = [coords[dimension].size for dimension in swept]
     both = [("", "before the conditions"), ("conditioned/", "given the conditions")] if "conditioned" in tree.children else [("", "")]
-    n = math.prod(shape)
-    chosen = _spread(n, MOST_CASES // len(both))
+    chosen = next(grid for grid in _grids(shape) if len(grid) <= MOST_CASES // len(both))
     found = []
-    for number in chosen:
-        place = zip(swept, np.unravel_index(number, shape) if shape else (), strict=True)
-        name = ", ".join(f"{sweep} = {printed.label_of(coords[sweep].values.tolist()[i])}" for sweep, i in place)
+    for place in chosen:
+        name = ", ".join(f"{sweep} = {printed.label_of(coords[sweep].values.tolist()[i])}" for sweep, i in zip(swept, place, strict=True))
+        number = sum(i * math.prod(shape[k + 1 :]) for k, i in enumerate(place))
         for group, text in both:
-            found.append(_Case(label=", ".join(filter(None, (name, text))), number=number, group=group))
-    return found, [f"Drawn are {len(chosen)} of {n:,} cases, evenly spread; sim show and sim report tell the others."] if len(
-        chosen
-    ) < n else []
+            found.append(_Case(label=", ".join(filter(None, (name, text))), number=number, place=place, group=group))
+    if len(chosen) == math.prod(shape):
+        return found, []
+    return found, [f"Drawn are {len(chosen)} of {math.prod(shape):,} cases; sim show and sim report tell the others."]
+
+
+def _grids(shape: Sequence[int]) -> Iterator[list[tuple[int, ...]]]:
+    """Yield the places of all cases, then of ever fewer, down to the first: always every combination of some labels of each sweep.
+
+    So each case that is drawn differs from another in one thing. Of the longest sweep one label more is left out each time, of labels
+    those that are left are evenly spread, the first and the last among them.
+
+    >>> list(_grids([2, 2])), list(_grids([]))
+    ([[(0, 0), (0, 1), (1, 0), (1, 1)], [(0, 0), (0, 1)], [(0, 0)]], [[()]])
+    """
+    kept = list(shape)
+    while True:
+        yield list(itertools.product(*(_spread(n, most) for n, most in zip(shape, kept, strict=True))))
+        if max(kept, default=1) == 1:
+            return
+        kept[kept.index(max(kept))] -= 1
 
 
 def _spread(n: int, most: int) -> list[int]:
@@ -109,18 +127,20 @@ def _spread(n: int, most: int) -> list[int]:
 
 
 def _fitting(what: str, build: Callable[[list[int]], list[_Line]], cases: Sequence[_Case], most: int) -> tuple[list[_Line], list[str]]:
-    """Return the lines of as many cases as fit, and sentences on what does not."""
+    """Return the lines of as many cases as fit, each before and after the conditions, and sentences on what does not."""
+    of_sweep = [sorted({case.place[k] for case in cases}) for k in range(len(cases[0].place))]
     lines: list[_Line] = []
     chosen: list[int] = []
-    for k in range(len(cases), 0, -1):
-        chosen = _spread(len(cases), k)
+    for grid in _grids([len(places) for places in of_sweep]):
+        kept = {tuple(places[i] for places, i in zip(of_sweep, place, strict=True)) for place in grid}
+        chosen = [k for k, case in enumerate(cases) if case.place in kept]
         lines = build(chosen)
         if len(lines) <= most:
             break
     notes = []
     if len(chosen) < len(cases) and any(line.case is not None for line in lines):
-        which = f"{len(chosen)} cases" if len(chosen) > 1 else f"one case, {cases[chosen[0]].label}"
-        notes.append(f"{what}: {which}, for want of room; sim show and sim report tell the others.")
+        n, of = (len({case.number for case in some}) for some in ([cases[k] for k in chosen], cases))
+        notes.append(f"{what}: there is room for {n} of these {of} cases; sim show and sim report tell the others.")
     if len(lines) > most:
         notes.append(f"{what}: the first {most} of {len(lines):,} lines.")
     return lines[:most], notes
@@ -228,7 +248,7 @@ def _potentials(tree: xr.DataTree, cases: Sequence[_Case]) -> list[_Block]:
     name = "potential_pure_kg"
     if name not in tree["quantiles"].data_vars:
         return []
-    before = [_Case(label=case.label, number=case.number, group="") for case in cases]  # conditions say nothing of precursors
+    before = [replace(case, group="") for case in cases]  # conditions say nothing of precursors
     values, texts = _each(tree, before, [name], [name])
     lines, notes = _of_places(tree, before, values, texts, "Precursors", MOST_ANSWERS, everywhere=False)
     panel = _Panel(names=[name], unit="drug that could have been made, pure, kg")

@@ -121,8 +121,24 @@ def test_many_cases_are_cut_with_a_sentence() -> None:
     figure = plots.figure(tree)
     assert sum(marks.size for marks in drawn(figure, "flow_pure_kg").values()) <= plots.MOST_LINES
     foot = " ".join(texts(figure)[-1].split())
-    assert "Drawn are 8 of 40 cases, evenly spread" in foot
+    assert "Drawn are 8 of 40 cases" in foot
     assert figure.get_figheight() < 25.0
+
+
+def test_cases_that_are_drawn_are_every_combination_and_both_before_and_after() -> None:
+    levels = {"dim": "level", "path": "run.seed", "values": [1, 2, 3, 4]}
+    tree = small(sweep=[sweep(3), levels], condition=[condition("50 kg")])
+    cases, notes = plots._series(tree)
+    assert notes == ["Drawn are 4 of 12 cases; sim show and sim report tell the others."]
+    assert {case.place for case in cases} == {(0, 0), (0, 3), (2, 0), (2, 3)}
+    assert [case.group for case in cases] == ["", "conditioned/"] * 4
+    lines = [plots._Line(heading="x", values={}, texts=[], case=k) for k in range(8)]
+    for room in range(2, 8):
+        found, said = plots._fitting("Flows", lambda chosen: [lines[k] for k in chosen], cases, room)
+        kept = [cases[line.case or 0] for line in found]
+        assert len(kept) == (4 if room >= 4 else 2)
+        assert [case.group for case in kept] == ["", "conditioned/"] * (len(kept) // 2)
+        assert said == [f"Flows: there is room for {len(kept) // 2} of these 4 cases; sim show and sim report tell the others."]
 
 
 def test_the_groups_stand_for_their_corridors_where_lines_are_many() -> None:
