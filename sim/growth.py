@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -294,17 +293,9 @@ def growth_group(
     return {"growth": one_group(variables, own, "growth of flows between two periods; the ratio is in /contrasts, a decrease in /claims")}
 
 
-def in_words(group: xr.Dataset, prob: float, number: Callable[[float, float], str], most: int) -> list[str]:
-    """Return at most `most` paragraphs, one for each growth of each case; `number(x, mcse)` writes a number."""
-    *swept, _ = (str(dimension) for dimension in group["seized_rate_increase"].dims)
-    labels = [group[dimension].to_series().tolist() for dimension in (*swept, "growth")]
-    said = []
-    for place in itertools.islice(itertools.product(*labels), most):
-        here = group.sel(dict(zip((*swept, "growth"), place, strict=True)))
-        case = "".join(f"{dimension} = {label}, " for dimension, label in zip(swept, place, strict=False))
-        lines = [*_counted(here, prob, number), *_parts(here), *_tipping(here, prob, number)]
-        said.append("\n".join([f"Growth {case}{place[-1]}:", *(f"  {line}" for line in lines)]))
-    return said
+def in_words(here: xr.Dataset, prob: float, number: Callable[[float, float], str]) -> list[str]:
+    """Return what is said of one growth in one case, beside the ratio of its flows, by lines; `number(x, mcse)` writes a number."""
+    return [*_counted(here, prob, number), *_parts(here), *_tipping(here, prob, number)]
 
 
 def _counted(here: xr.Dataset, prob: float, number: Callable[[float, float], str]) -> list[str]:
@@ -342,15 +333,17 @@ def _parts(here: xr.Dataset) -> list[str]:
 
 
 def _tipping(here: xr.Dataset, prob: float, number: Callable[[float, float], str]) -> list[str]:
-    """Return by what factor detection must have risen for the flow not to have risen."""
-    low, middle, high = (
-        number(*pair)
-        for pair in zip(_three(here["detection_tipping_ratio"], prob), _three(here["detection_tipping_ratio_mcse"], prob), strict=True)
-    )
-    lines = [f"the flow did not rise if the interdicted share rose by this factor at least: {middle} ({low} to {high})"]
+    """Return by what factor detection must have changed for the flow not to have changed as what was seized did."""
+
+    def said(what: str, share: str, of: str, errors: Sequence[float]) -> str:
+        low, middle, high = _three(here[of], prob)
+        texts = [number(*pair) for pair in zip((low, middle, high), errors, strict=True)]
+        how = ("fall", "fell to at most") if middle < 1.0 else ("rise", "rose to at least")
+        return f"{what} did not {how[0]} if {share} {how[1]} {texts[1]} ({texts[0]} to {texts[2]}) times what it was"
+
+    lines = [said("the flow", "the interdicted share", "detection_tipping_ratio", _three(here["detection_tipping_ratio_mcse"], prob))]
     if not math.isnan(float(here["seized_rate_increase"])):
-        low, middle, high = (number(each, 0.0) for each in _three(here["seized_rate_ratio"], prob))
-        lines.append(f"the number of loads did not if detection per load rose by this one: {middle} ({low} to {high})")
+        lines.append(said("the number of loads", "detection per load", "seized_rate_ratio", (0.0, 0.0, 0.0)))
     return lines
 
 

@@ -300,28 +300,15 @@ def _claims(tree: xr.DataTree, cases: Sequence[_Case]) -> list[_Block]:
     names = _names(tree, "claims", "claim")
     every = np.array(printed.claimed(tree), dtype=object).reshape(-1, len(names))
     texts = np.stack([every[case.number] for case in cases])
-    values = np.full((len(cases), len(names), len(_AT)), np.nan)
-    written = np.empty((len(cases), len(names)), dtype=object)
-    for i, case in enumerate(cases):
-        told = list(_probabilities(tree, case))
-        values[i], written[i] = np.array([value for value, _ in told]), [text for _, text in told]
+    told = {group: printed.probabilities(tree, group) for group in dict.fromkeys(case.group for case in cases)}
+    chosen = [told[case.group][case.number * len(names) :][: len(names)] for case in cases]
+    values = np.array([[(one.lower, one.p, one.p, one.p, one.upper) for one in each] for each in chosen])
+    values[np.isnan(values[..., 2])] = np.nan
+    written = np.array([[f"{one.word}: {one.digits}" for one in each] for each in chosen], dtype=object)
     build = partial(_of_answers, "probability", texts, names, 100.0 * values, written)
     lines, notes = _fitting("Claims", build, cases, MOST_ANSWERS)
     panel = _Panel(names=["probability"], unit="probability, %", bounds=(0.0, 100.0))
     return [_Block(title="Claims: how probable, under these inputs", panels=[panel], lines=lines, notes=notes)]
-
-
-def _probabilities(tree: xr.DataTree, case: _Case) -> Iterator[tuple[list[float], str]]:
-    """Yield, for each claim, the probability between its bounds as to Monte Carlo error, at _AT, and in words."""
-    dataset = tree[f"{case.group}claims"].to_dataset().transpose(*printed.sweeps_of(tree), "claim")
-    names = ("probability", "probability_mcse", "lower_bound", "upper_bound", *(() if case.group else ("hits", "n_draws")))
-    arrays = [dataset[name].to_numpy().reshape(-1, dataset["claim"].size)[case.number].tolist() for name in names]
-    for p, mcse, lower, upper, *counts in zip(*arrays, strict=True):
-        if math.isnan(p):
-            yield [math.nan] * len(_AT), "0/0" if not case.group else "refused"
-            continue
-        how = printed.probability(p, mcse, lower, upper, *counts) if counts else printed.weighted_probability(p, mcse, lower, upper)
-        yield [lower, p, p, p, upper], f"{printed.likelihood(lower, upper)}: {how}"
 
 
 def _blocks(tree: xr.DataTree) -> tuple[list[_Block], list[_Case], list[str]]:

@@ -7,10 +7,11 @@ import itertools
 import json
 import math
 import tomllib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .errors import Problem, ResultError
 
@@ -176,19 +177,23 @@ def label_of(label: object) -> str:
     return f"{label:.6g}" if isinstance(label, float) else str(label)
 
 
-def alike(rows: Sequence[tuple[str, ...]], n_sweeps: int) -> list[tuple[str, ...]]:
-    """Return the rows of all cases, those first that read the same in every case, once: a sweep moves few of the answers of a scenario.
-
-    >>> alike([("0", "a", "1"), ("0", "b", "2"), ("1", "a", "1"), ("1", "b", "3")], 1)
-    [('all', 'a', '1'), ('0', 'b', '2'), ('1', 'b', '3')]
-    """
-    n_cases = len(dict.fromkeys(row[:n_sweeps] for row in rows))
-    if n_cases < 2:
+def alike(tree: xr.DataTree, rows: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Return rows (labels of sweeps, ...), first, and once, those that read the same in every case: a sweep moves few of the answers."""
+    coords = tree["quantiles"].coords
+    sweeps = sweeps_of(tree)
+    n_cases = math.prod(coords[dimension].size for dimension in sweeps)
+    if n_cases == 1:
         return list(rows)
-    in_case = len(rows) // n_cases
-    same = [len({row[n_sweeps:] for row in rows[i::in_case]}) == 1 for i in range(in_case)]
-    once = [(*[ALL] * n_sweeps, *row[n_sweeps:]) for row, alike in zip(rows[:in_case], same, strict=True) if alike]
-    return once + [row for i, row in enumerate(rows) if not same[i % in_case]]
+    in_cases = Counter(row[len(sweeps) :] for row in rows)
+    once = [(*[ALL] * len(sweeps), *said) for said, n in in_cases.items() if n == n_cases]
+    return once + [row for row in rows if in_cases[row[len(sweeps) :]] < n_cases]
+
+
+def _together(tree: xr.DataTree, rows: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Return rows (labels of sweeps, id, ...) with the cases of one id together, once where they are alike."""
+    n_sweeps = len(sweeps_of(tree))
+    order = list(dict.fromkeys(row[n_sweeps] for row in rows))
+    return sorted(alike(tree, rows), key=lambda row: order.index(row[n_sweeps]))
 
 
 def _first(table: Table, most: int, what: str = "rows") -> list[Part]:
@@ -199,12 +204,13 @@ def _first(table: Table, most: int, what: str = "rows") -> list[Part]:
     return [cut, f"The first {most} of {len(table.rows):,} {what}; the others are in the result."]
 
 
-def _some_rows(header: Sequence[str], rows: Sequence[tuple[str, ...]], n_sweeps: int, most: int) -> list[Part]:
+def _some_rows(tree: xr.DataTree, header: Sequence[str], rows: Sequence[tuple[str, ...]], most: int) -> list[Part]:
     """Return a table without the rows that have no evidence, of at most `most` rows where cases make it longer: then groups come first.
 
     The labels and columns before the numbers are set left.
     """
-    told = [row for row in alike(rows, n_sweeps) if set(row[n_sweeps + 2 :]) != {ABSENT}]
+    n_sweeps = len(sweeps_of(tree))
+    told = [row for row in alike(tree, rows) if set(row[n_sweeps + 2 :]) != {ABSENT}]
     if not n_sweeps:
         most = len(told)
     if len(told) > most:
@@ -265,7 +271,7 @@ def _flow(tree: xr.DataTree, prob: float, most: int) -> list[Part]:
     numbers = ("seized\ngross, kg", "seized\npure, kg", "flow\npure, kg", interval, "inter-\ndicted, %", interval)
     header = (*swept, "corridor", "period", *numbers)
     rows = [(*place, gross[row][0], pure[row][0], *flow[row], *rate[row]) for row, place in enumerate(places(tree))]
-    return _some_rows(header, rows, len(swept), most)
+    return _some_rows(tree, header, rows, most)
 
 
 def _potentials(tree: xr.DataTree, prob: float, most: int) -> list[Part]:
@@ -276,7 +282,7 @@ def _potentials(tree: xr.DataTree, prob: float, most: int) -> list[Part]:
     rows = [(*place, *cell) for place, cell in said if cell[0] != ABSENT]
     swept = sweeps_of(tree)
     header = (*swept, "corridor", "period", "potential of\nprecursors\npure, kg", f"{100 * prob:g} %\ninterval")
-    return _some_rows(header, rows, len(swept), most)
+    return _some_rows(tree, header, rows, most)
 
 
 def cases(tree: xr.DataTree, group: str, ids: str) -> list[tuple[str, ...]]:
@@ -301,8 +307,7 @@ def _contrasts(tree: xr.DataTree, prob: float, most: int) -> list[Part]:
         rows.append((*place, *text, level))
     header = (*sweeps_of(tree), "contrast", "ratio", f"{100 * prob:g} %\ninterval", "tipping\nfactor")
     n_sweeps = len(sweeps_of(tree))
-    order = [str(name) for name in group["contrast"].to_series()]
-    rows = sorted(alike(rows, n_sweeps), key=lambda row: order.index(row[n_sweeps]))  # the cases of one contrast stand together
+    rows = _together(tree, rows)
     said = sides(tree)
     shown = dict.fromkeys(row[n_sweeps] for row in rows[:most])
     ratios_of = "\n".join(f"{name}: {said[name]}" for name in shown if name in said)
@@ -310,13 +315,25 @@ def _contrasts(tree: xr.DataTree, prob: float, most: int) -> list[Part]:
 
 
 def sides(tree: xr.DataTree) -> dict[str, str]:
-    """Say of each contrast that the scenario writes out what is divided by what, where no sweep changes that."""
+    """Say of each contrast, those of growths among them, what is divided by what, or which sweep changes that."""
     document = tomllib.loads(str(tree.attrs["scenario"]))
-    said = {str(block["id"]): in_words(block) for block in document.get("contrast", [])}
-    for name in said:
-        swept = [sweep["dim"] for sweep in document.get("sweep", []) if str(sweep["path"]).startswith(f"contrast.{name}.")]
-        said[name] = f"as {' and '.join(swept)} says" if swept else said[name]
-    return said
+    said = {f"contrast.{block['id']}": {str(block["id"]): in_words(block)} for block in document.get("contrast", [])}
+    for block in document.get("growth", []):
+        earlier, later = ({"corridor": block["corridor"], "period": period, "form": block["form"]} for period in block["periods"])
+        of = {str(block["id"]): block["quantity"], f"{block['id']}.seized": block["quantity"].replace("flow", "seized")}
+        quantities = {name: {"quantity": quantity} for name, quantity in of.items()}
+        said[f"growth.{block['id']}"] = {
+            name: in_words({"numerator": each | later, "denominator": each | earlier}) for name, each in quantities.items()
+        }
+    found = {}
+    for path, texts in said.items():
+        swept = [sweep["dim"] for sweep in document.get("sweep", []) if str(sweep["path"]).startswith(f"{path}.")]
+        found.update({name: _as_swept(*swept) if swept else text for name, text in texts.items()})
+    return found
+
+
+def _as_swept(*dims: str) -> str:
+    return f"as the sweep{'s' * (len(dims) > 1)} {' and '.join(dims)} say{'s' * (len(dims) == 1)}"
 
 
 def in_words(contrast: Mapping[str, Any]) -> str:
@@ -334,15 +351,33 @@ def in_words(contrast: Mapping[str, Any]) -> str:
 
 
 def _growth(tree: xr.DataTree, prob: float, most: int) -> list[Part]:
-    """Return a paragraph for each growth, as `growth.in_words` says it."""
+    """Return a paragraph for each growth: the ratio of its flows, and what `growth.in_words` says of it."""
     if "growth" not in tree.children:
         return []
     from .growth import in_words
 
-    said = in_words(tree["growth"].to_dataset(), prob, format_number, most)
-    n_more = math.prod(tree["growth"]["quoted_ratio"].shape[:-1]) - len(said)
-    more = [f"The first {most} of {len(said) + n_more:,} growths; the others are in the result."] if n_more else []
-    return [*said, *more]
+    group, ratio = tree["growth"].to_dataset(), tree["contrasts"].to_dataset()
+    ratios = dict(zip(cases(tree, "contrasts", "contrast"), intervals(ratio["ratio"], ratio["ratio_mcse"], prob), strict=True))
+    of_what = sides(tree)
+    dimensions = (*sweeps_of(tree), "growth")
+    every = itertools.product(*(range(group.sizes[dimension]) for dimension in dimensions))
+    rows = []
+    for place, at in zip(cases(tree, "growth", "growth"), every, strict=True):
+        here = group.isel(dict(zip(dimensions, at, strict=True)))
+        median, interval = ratios[place]
+        flows = f"ratio of the flows ({of_what[place[-1]]}): {median} ({interval})"
+        rows.append((*place, "\n".join(f"  {line}" for line in (flows, *in_words(here, prob, format_number)))))
+    said = [f"Growth {which}:\n{text}" for which, text in _by_id(tree, rows)]
+    return [*said[:most], *([f"The first {most} of {len(said):,} growths; the others are in the result."] if len(said) > most else [])]
+
+
+def _by_id(tree: xr.DataTree, rows: Sequence[tuple[str, ...]]) -> list[tuple[str, str]]:
+    """Return (id and case, text) of rows (labels of sweeps, id, text)."""
+    said = []
+    for *labels, name, text in _together(tree, rows):
+        case = [f"{sweep} = {label}" for sweep, label in zip(sweeps_of(tree), labels, strict=True) if label != ALL]
+        said.append(("; ".join([name, *case]), text))
+    return said
 
 
 def claims(tree: xr.DataTree, most: int) -> list[Part]:
@@ -356,11 +391,7 @@ def claims(tree: xr.DataTree, most: int) -> list[Part]:
         (*labels, name, claim_in_words(text, *given))
         for (*labels, name), text, *given in zip(cases(tree, "claims", "claim"), claimed(tree), *numbers, strict=True)
     ]
-    sentences: list[Part] = []
-    order = [str(name) for name in group["claim"].to_series()]
-    for *labels, name, said in sorted(alike(rows, len(sweeps_of(tree))), key=lambda row: order.index(row[-2])):
-        case = "".join(f"; {sweep} = {label}" for sweep, label in zip(sweeps_of(tree), labels, strict=True) if label != ALL)
-        sentences.append(f"{name}{case}: {said}")
+    sentences: list[Part] = [f"{which}: {said}" for which, said in _by_id(tree, rows)]
     if len(sentences) > most:
         sentences[most:] = [f"The first {most} of {len(sentences):,} claims; the others are in the result."]
     return sentences
@@ -374,18 +405,31 @@ def claimed(tree: xr.DataTree) -> list[str]:
 
 
 def _hanging(tree: xr.DataTree, most: int) -> list[Part]:
-    """Return a sentence for each answer that says which inputs it hangs on, where that was asked for."""
-    from .sensitivity import in_words
+    """Return a sentence for each answer that says which inputs it hangs on, where that was asked for, and how these are to be read."""
+    from .sensitivity import in_words, why_none
 
     if "sensitivity" not in tree.children:
         return []
     group = tree["sensitivity"].to_dataset()
-    sentences: list[Part] = [*in_words(group, sweeps_of(tree), format_number)]
+    labels = [[label_of(label) for label in group[dimension].to_series()] for dimension in sweeps_of(tree)]
+    rows = [
+        (*(of_sweep[i] for of_sweep, i in zip(labels, place, strict=True)), name, said)
+        for place, name, said in in_words(group, sweeps_of(tree), format_number)
+    ]
+    sentences: list[Part] = [f"{which}: {said}" for which, said in _by_id(tree, rows)]
     if sentences and "note" in group.attrs:
         sentences[0] = f"Before any condition, {sentences[0]}"
     if len(sentences) > most:
         sentences[most:] = [f"The first {most} of {len(sentences):,} sentences on inputs; the others are in the result."]
-    return sentences
+    document = tomllib.loads(str(tree.attrs["scenario"]))
+    if sentences and (document.get("correlation") or any(block.get("correlation") for block in document.get("parameter", []))):
+        sentences.append(
+            "Correlated inputs each count what they tell of one another: first-order shares may add up to more than 1, "
+            "and an input may be named that has no part of its own in the answer."
+        )
+    if any(" rest " in str(sentence) for sentence in sentences):
+        sentences.append('"rest" is every input and draw that no other group holds, such as attribution and what is seized inland.')
+    return [*sentences, *why_none(group)]
 
 
 # Words for probabilities, from the least likely up: each holds where both bounds lie within its range.
@@ -450,6 +494,32 @@ def weighted_probability(p: float, mcse: float, lower: float, upper: float) -> s
     return f"probability {bound_in_percent(lower, up=False)} to {bound_in_percent(upper, up=True)} %"
 
 
+class Probability(NamedTuple):
+    """The probability of one claim in one case, and how it is told; NaN and without a number in words where there is none."""
+
+    p: float
+    mcse: float
+    lower: float
+    upper: float
+    word: str
+    digits: str
+
+
+def probabilities(tree: xr.DataTree, group: str) -> list[Probability]:
+    """Return how probable the claims are, in the order of `cases`, before the conditions (group "") or after ("conditioned/")."""
+    dataset = tree[f"{group}claims"].to_dataset()
+    names = ("probability", "probability_mcse", "lower_bound", "upper_bound", *(() if group else ("hits", "n_draws")))
+    found = []
+    for p, mcse, lower, upper, *counts in zip(*(dataset[name].to_numpy().ravel().tolist() for name in names), strict=True):
+        if math.isnan(p):
+            word, digits = "no answer", "0/0 in every draw" if not group else "the conditions are refused"
+        else:
+            word = likelihood(lower, upper)
+            digits = probability(p, mcse, lower, upper, *counts) if counts else weighted_probability(p, mcse, lower, upper)
+        found.append(Probability(p, mcse, lower, upper, word, digits))
+    return found
+
+
 def bound_in_percent(p: float, *, up: bool) -> str:
     """Write a bound to two digits of its distance from the nearer end, rounded away from what it bounds.
 
@@ -467,38 +537,67 @@ def _conditioned(tree: xr.DataTree, prob: float, most: int) -> list[Part]:
     """Return what the conditions say, the results before and after side by side, and what they teach."""
     if "conditioned" not in tree.children:
         return []
-    said: list[str] = []
     after: Any = tree["conditioned"]
-    limits = {"soft_upper": "hardly above", "soft_lower": "hardly below"}
-    document = tomllib.loads(str(tree.attrs["scenario"]))
-    swept_by = {sweep["path"]: sweep["dim"] for sweep in document.get("sweep", [])}
-    for condition in document["condition"]:
-        path = f"condition.{condition['id']}"
-        result = {
-            key: f"(as {dim} says)" if (dim := swept_by.get(f"{path}.result.{key}", swept_by.get(f"{path}.result"))) else label
-            for key, label in condition["result"].items()
-        }
-        form = "" if result["form"] == "all" else f", {result['form']},"
-        bounds = " and ".join(
-            f"{words} {f'what {dim} says' if (dim := swept_by.get(f'{path}.{key}')) else _bound(condition[key], result['quantity'])}"
-            for key, words in limits.items()
-            if key in condition
-        )
-        said.append(f"Given {condition['id']}: {result['quantity']} of {result['corridor']} in {result['period']}{form} is {bounds}.")
     worth = [f"{n:,.0f}" for n in sorted(after["ess"].to_numpy().ravel().tolist()) if n == n]
     cut = float(after["contradicted_share"].max())
+    said = [_given(tree)]
     if cut > 0.0:
-        said[-1] += (
-            f"\nDraws in which more was seized inland than was missed there, up to {_percent(cut)}, contradict themselves and are left out."
-        )
-        said[-1] += "\nPart of what follows is due to that, and not to the bound." * (cut > MOST_LEFT_OUT)
-    said[-1] += f"\nUnder that, {int(tree.attrs['draws']):,} draws are worth {' to '.join(dict.fromkeys((worth[0], worth[-1])))}."
+        left_out = f"Draws in which more was seized inland than was missed there, up to {_percent(cut)},"
+        said.append(f"{left_out} contradict themselves and are left out.")
+    if cut > MOST_LEFT_OUT:
+        said.append("Part of what follows is due to that, and not to the bound.")
+    said.append(f"Under that, {int(tree.attrs['draws']):,} draws are worth {' to '.join(dict.fromkeys((worth[0], worth[-1])))}.")
     columns = [cells(each, quantity, "all", prob) for quantity in ("flow_pure_kg", "interdiction_rate") for each in (tree, after)]
     swept, interval = sweeps_of(tree), f"{100 * prob:g} %\ninterval"
     headings = ("flow pure,\nkg, before", "after", "interdicted,\n%, before", "after")
     header = [*swept, "corridor", "period", *(text for heading in headings for text in (heading, interval))]
     rows = [(*place, *(text for column in columns for text in column[row])) for row, place in enumerate(places(tree))]
-    return [*said, *_some_rows(header, rows, len(swept), most), *_taught(tree, prob)]
+    tables = [*_some_rows(tree, header, rows, most), *_answers(tree, prob, most), *_taught(tree, prob)]
+    return ["\n".join(said), *tables]
+
+
+def _given(tree: xr.DataTree) -> str:
+    """Say what each condition bounds, one a line."""
+    document = tomllib.loads(str(tree.attrs["scenario"]))
+    swept_by = {sweep["path"]: sweep["dim"] for sweep in document.get("sweep", [])}
+    lines = []
+    for condition in document["condition"]:
+        path = f"condition.{condition['id']}"
+        result = dict(condition["result"])
+        for key in result:
+            if dim := swept_by.get(f"{path}.result.{key}", swept_by.get(f"{path}.result")):
+                result[key] = f"({_as_swept(dim)})"
+        form = "" if result["form"] == "all" else f", {result['form']},"
+        bounds = []
+        for key, words in (("soft_upper", "hardly above"), ("soft_lower", "hardly below")):
+            if key in condition:
+                dim = swept_by.get(f"{path}.{key}")
+                bounds.append(f"{words} {f'what the sweep {dim} says' if dim else _bound(condition[key], result['quantity'])}")
+        of = f"{result['quantity']} of {result['corridor']} in {result['period']}{form}"
+        lines.append(f"Given {condition['id']}: {of} is {' and '.join(bounds)}.")
+    return "\n".join(lines)
+
+
+def _answers(tree: xr.DataTree, prob: float, most: int) -> list[Part]:
+    """Return a table of contrasts and one of claims, before and after the conditions, where there are any."""
+    found = []
+    swept, interval = sweeps_of(tree), f"{100 * prob:g} %\ninterval"
+    if "contrasts" in tree.children:
+        groups = [tree[path].to_dataset() for path in ("contrasts", "conditioned/contrasts")]
+        columns = [intervals(group["ratio"], group["ratio_mcse"], prob) for group in groups]
+        contrasts = [(*place, *before, *after) for place, before, after in zip(cases(tree, "contrasts", "contrast"), *columns, strict=True)]
+        found.append(((*swept, "contrast", "ratio,\nbefore", interval, "after", interval), contrasts))
+    if "claims" in tree.children:
+        told = [
+            [f"{each.word}: {each.digits.removeprefix('probability ')}" for each in probabilities(tree, group)]
+            for group in ("", "conditioned/")
+        ]
+        claimed = [(*place, *both) for place, *both in zip(cases(tree, "claims", "claim"), *told, strict=True)]
+        found.append(((*swept, "claim", "before", "after"), claimed))
+    parts: list[Part] = []
+    for header, rows in found:
+        parts += _first(Table(header=header, rows=_together(tree, rows), n_labels=len(swept) + 1), most)
+    return parts
 
 
 def _bound(bound: object, quantity: str) -> str:
@@ -548,7 +647,7 @@ def table_of_forms(tree: xr.DataTree, quantity: str, prob: float, *, terminal: b
     rows = [(*place, *(text for column in columns for text in column[row])) for row, place in enumerate(places(tree))]
     unit = unit_of(quantity, variable.attrs["units"])
     title = f"{quantity}: {variable.attrs['long_name']}" + (f", {unit}" if unit != "1" else "")
-    table = [as_text(part, terminal) for part in _some_rows(header, rows, len(swept), MOST_ROWS)]
+    table = [as_text(part, terminal) for part in _some_rows(tree, header, rows, MOST_ROWS)]
     return _with_provenance(tree, [title, *table, *(_paragraph(str(text)) for text in caveats(tree))])
 
 
@@ -657,7 +756,7 @@ def _without_moments(tree: xr.DataTree) -> list[str]:
 
 def load_law(model: Mapping[str, Any], sweeps: Sequence[Mapping[str, Any]] = ()) -> str:
     """Say which law of the sizes of loads a scenario assumes: `model` is its table, or the same keys."""
-    varied = {sweep["path"]: f"as {sweep['dim']} says" for sweep in sweeps}
+    varied = {sweep["path"]: _as_swept(sweep["dim"]) for sweep in sweeps}
     law, truncation = varied.get("model.load_law", model["load_law"]), model["load_truncation"]
     if law != "lognormal":
         return str(law)

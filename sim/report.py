@@ -157,16 +157,11 @@ def _of_claims(tree: xr.DataTree) -> list[str]:
     """Return the claims under the conditions."""
     if "claims" not in tree.children:
         return []
-    group = tree["conditioned/claims"].to_dataset()
-    columns = [group[name].to_numpy().ravel().tolist() for name in ("probability", "probability_mcse", "lower_bound", "upper_bound")]
-    rows = []
-    places = printed.cases(tree, "conditioned/claims", "claim")
-    for (*labels, name), text, p, mcse, lower, upper in zip(places, printed.claimed(tree), *columns, strict=True):
-        if p == p:
-            how = f"{printed.likelihood(lower, upper)}: {printed.weighted_probability(p, mcse, lower, upper)}"
-            rows.append((*labels, f'{name}: "{text.rstrip(".")}" is {how}.'))
-        else:
-            rows.append((*labels, f"{name}: no answer."))
+    told = zip(printed.cases(tree, "claims", "claim"), printed.claimed(tree), printed.probabilities(tree, "conditioned/"), strict=True)
+    rows = [
+        (*labels, f'{name}: "{text.rstrip(".")}" {"is" if each.p == each.p else "has"} {each.word}: {each.digits}.')
+        for (*labels, name), text, each in told
+    ]
     return _in_cases(tree, rows, "claims", "conditioned/")
 
 
@@ -220,8 +215,7 @@ def _in_cases(tree: xr.DataTree, rows: Sequence[tuple[str, ...]], what: str, gro
     """Return sentences with the case that each is of; those that read the same in every case stand once, and at most MOST_SENTENCES."""
     swept = printed.sweeps_of(tree)
     said = []
-    whole = rows and len(rows) % len({row[:-1] for row in rows}) == 0
-    for *labels, text in printed.alike(rows, len(swept)) if whole else rows:
+    for *labels, text in printed.alike(tree, rows):
         at = ", ".join(f"{sweep} = {label}" for sweep, label in zip(swept, labels, strict=True) if label != printed.ALL)
         said.append(": ".join(filter(None, ("Given the conditions" if group else "", at, text))))
     if len(said) > MOST_SENTENCES:
@@ -238,21 +232,16 @@ def _claims(tree: xr.DataTree) -> list[Markup]:
         parent = path.rpartition("/")[0]
         if parent and (parent not in tree.children or "claims" not in tree[parent].children):
             continue
-        group = tree[path].to_dataset()
-        counts = ("hits", "n_draws") if not parent else ()
-        names = ("probability", "probability_mcse", "lower_bound", "upper_bound", *counts)
-        columns = [group[name].to_numpy().ravel().tolist() for name in names]
         rows = []
-        for place, p, mcse, lower, upper, *n in zip(printed.cases(tree, path, "claim"), *columns, strict=True):
-            if p != p:
+        for place, each in zip(printed.cases(tree, path, "claim"), printed.probabilities(tree, path.removesuffix("claims")), strict=True):
+            if each.p != each.p:
                 rows.append((*place, *[printed.ABSENT] * 5))
                 continue
-            how = printed.probability(p, mcse, lower, upper, *n) if n else printed.weighted_probability(p, mcse, lower, upper)
-            bounds = [printed.bound_in_percent(bound, up=up) for bound, up in ((lower, False), (upper, True))]
-            rows.append((*place, printed.likelihood(lower, upper), how.replace("probability ", ""), _error(100.0 * mcse), *bounds))
+            bounds = [printed.bound_in_percent(bound, up=up) for bound, up in ((each.lower, False), (each.upper, True))]
+            rows.append((*place, each.word, each.digits.replace("probability ", ""), _error(100.0 * each.mcse), *bounds))
         bounds_of = ("standard error, points", "lower bound, %", "upper bound, %")
         header = [*printed.sweeps_of(tree), "claim", "in a word", "probability", *bounds_of]
-        rows = printed.alike(rows, len(printed.sweeps_of(tree)))
+        rows = printed.alike(tree, rows)
         found += [_table(caption, header, rows[:MOST_ROWS], len(printed.sweeps_of(tree)) + 1), *_more(rows, MOST_ROWS)]
     return found
 
@@ -283,7 +272,7 @@ def _quantiles(tree: xr.DataTree) -> list[Markup]:
                     rows.append((*place, form, *numbers, _error(of_five[2])))
         if not rows:
             continue
-        told = printed.alike(rows, len(swept)) if len(rows) % len({row[: len(swept)] for row in rows}) == 0 else rows
+        told = printed.alike(tree, rows)
         header = (*swept, "corridor", "period", "form", *(f"{100 * p:g} %" for p in _AT), "standard error of the median")
         title = f"{quantity}: {variable.attrs['long_name']}"
         table = _table(f"Quantiles of {quantity}" + (f", {unit}" if unit != "1" else ""), header, told[:MOST_ROWS], len(swept) + 3)
@@ -317,7 +306,7 @@ def _inputs(tree: xr.DataTree) -> list[Markup]:
             what = (*labels[number * len(ids)][:-1], str(block["id"]))
             interval = printed.ABSENT if low == high == printed.ABSENT else f"{low} to {high}"  # a case that does without this input
             rows.append((*what, median, interval, *about, str(block.get("note", ""))))
-    rows = printed.alike(rows, len(swept)) if rows else []
+    rows = printed.alike(tree, rows)
     header = (*swept, "input", "median", "90 % interval", "unit", "covers", "basis", "grade", "source", "note")
     return [_table("Inputs, by their own laws", header, rows[:MOST_ROWS], len(swept) + 1, numbers=False), *_more(rows, MOST_ROWS)]
 

@@ -36,6 +36,7 @@ MOST_GROUPS = 8  # of inputs: 2^8 reruns
 _LEAST_POINTS, _MOST_ANSWERS = 64, 2**17  # points of a replicate of a rerun; answers of all its subsets, held at once: 1 MB a target
 _ROUNDING = 1e-13  # of a target: 450 units of the last digit, which sums and ratios of inputs that cancel stay within
 _REST = "rest"
+_WAYS = (("shapley", "input_group", "target"), ("first_order", "parameter", "target"), ("evppi", "parameter", "claim"))
 _NO_EFFECTS = "no Shapley effects, because it is undefined, infinite or without a log in some of the draws that they redraw"
 _ON_THE_LOG = 'scale = "log" does without'
 
@@ -424,34 +425,37 @@ def variables(
     return found
 
 
-def in_words(group: xr.Dataset, sweeps: Sequence[str], number: Callable[[float, float], str]) -> list[str]:
-    """Return a sentence for each contrast or result, and for each claim: the three inputs it hangs on most, each with its error.
+def in_words(group: xr.Dataset, sweeps: Sequence[str], number: Callable[[float, float], str]) -> list[tuple[tuple[int, ...], str, str]]:
+    """Return what is said of each contrast, result and claim, in each case: (place in the sweeps, its name, a sentence).
 
     group     /sensitivity of a result;  sweeps  its first dimensions
     number    writes a number with no more digits than its error carries
 
-    An index that is not three errors above 0 is not named. A last sentence says which targets have none, and why.
+    Named are the three inputs it hangs on most, each with its error; an index that is not three errors above 0 is not.
     """
-    texts = []
-    ways = (("shapley", "input_group", "target"), ("first_order", "parameter", "target"), ("evppi", "parameter", "claim"))
-    for name, inputs, of in (way for way in ways if way[0] in group):
+    told = []
+    for name, inputs, of in (way for way in _WAYS if way[0] in group):
         value = group[name].transpose(*sweeps, of, inputs)
         error = group[f"{name}_mcse"].transpose(*sweeps, of, inputs)
         labels = group[inputs].to_numpy().tolist()
         for place in np.ndindex(*value.shape[:-1]):
             here, errors = value.to_numpy()[place], error.to_numpy()[place]
             order = [k for k in np.argsort(-np.nan_to_num(here), kind="stable") if here[k] > 3.0 * errors[k]][:3]
-            at = ", ".join(f"{sweep} = {group[sweep].to_numpy()[i]}" for sweep, i in zip(sweeps, place, strict=False))
-            what = f"{at}: {group[of].to_numpy()[place[-1]]}" if at else str(group[of].to_numpy()[place[-1]])
             written = [(labels[k], number(here[k], errors[k]), errors[k]) for k in order]
             named = [f"{label} {x}" + (f" (error {e:.1g})" if e > _ROUNDING else "") for label, x, e in written if not x.startswith("~")]
-            if not named and not np.isnan(here).all() and name == "evppi":
-                texts.append(f"{what}: knowing no single input would change what to say of it.")
-            elif named and name == "evppi":
-                texts.append(f"{what}: knowing one input exactly would raise the chance to be right by: {'; '.join(named)}.")
-            elif named:
+            if name == "evppi":
+                said = f"knowing one input exactly would raise the chance to be right by: {'; '.join(named)}."
+                said = said if named else "knowing no single input would change what to say of it."
+            else:
                 of_what = "groups of inputs (Shapley effects)" if name == "shapley" else "single inputs (first order)"
                 scale = "of its log" if group[name].attrs["scale"] == "log" else "of it"
-                texts.append(f"{what}: shares of the variance {scale}, {of_what}: {'; '.join(named)}.")
-    noted = dict.fromkeys(group[name].attrs["note"] for name, _, of in ways if name in group and "note" in group[name].attrs)
-    return texts + [f"No shares of the variance: {note}." for note in noted]
+                said = f"shares of the variance {scale}, {of_what}: {'; '.join(named)}."
+            if named or (name == "evppi" and not np.isnan(here).all()):
+                told.append((place[:-1], str(group[of].to_numpy()[place[-1]]), said))
+    return told
+
+
+def why_none(group: xr.Dataset) -> list[str]:
+    """Return a sentence on each target without shares of its variance, and why it has none."""
+    noted = dict.fromkeys(group[name].attrs["note"] for name, _, _ in _WAYS if name in group and "note" in group[name].attrs)
+    return [f"No shares of the variance: {note}." for note in noted]

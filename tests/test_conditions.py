@@ -389,7 +389,7 @@ def test_show_says_what_a_sweep_says_of_a_condition() -> None:
         {"dim": "where", "path": "condition.bound.result.corridor", "values": ["both", "south"]},
     ]
     text = printed.summary(sim.run(asked(condition(), sweep=sweeps, run={"draws": 2048}), threads=2), 0.9, terminal=False)
-    assert "Given bound: flow_pure_kg of (as where says) in FY2024 is hardly above what most_kg says." in text
+    assert "Given bound: flow_pure_kg of (as the sweep where says) in FY2024 is hardly above what the sweep most_kg says." in text
     assert "60 kg." not in text
 
 

@@ -193,9 +193,20 @@ def test_growths_are_swept_and_saved(tmp_path: Path) -> None:
     assert tree["growth"]["loads_ratio"].dims == ("of", "growth", "quantile")
     alone = sim.run(sim.load_scenario(written(tmp_path)), draws=4096, threads=2)
     np.testing.assert_array_equal(tree["growth"]["seized_rate_ratio"].sel(of="all-borders"), alone["growth"]["seized_rate_ratio"])
-    assert "Growth of = east, growth:" in printed.summary(tree, 0.9, terminal=False)
+    assert "Growth growth; of = east:" in printed.summary(tree, 0.9, terminal=False)
     opened = sim.open_result(sim.save_result(tree, tmp_path / "results"))
     assert opened["growth"].to_dataset().identical(tree["growth"].to_dataset())
+
+
+def test_a_fall_is_told_as_a_fall() -> None:
+    later, earlier = FILE[0] | {"period": PERIOD}, FILE[1] | {"period": "FY2023"}
+    tree = sim.run(asked(over_two_years(), rows=[later, earlier], run={"draws": 4096}), threads=2)
+    (said,) = (str(part) for part in printed.sections(tree, 0.9, 60)["growth"])
+    assert "the flow did not fall if the interdicted share fell to at most " in said
+    assert "the number of loads did not fall if detection per load fell to at most " in said
+    assert " rose" not in said.replace("an increase", "")
+    median = float(tree["contrasts"]["ratio"].sel(contrast="growth", quantile=0.5))
+    assert f"ratio of the flows (flow_pure_kg north: {PERIOD} / FY2023): {median:.2g}"[:-1] in said
 
 
 def test_words_are_those_of_the_case_where_the_place_is_swept(tmp_path: Path) -> None:

@@ -237,5 +237,5 @@ def test_signs_that_the_font_lacks_are_said() -> None:
 def test_what_a_sweep_changes_about_a_contrast_is_not_said_of_the_first_case() -> None:
     swept = {"dim": "where", "path": "contrast.year.numerator.corridor", "values": ["both", "small"]}
     tree = small(sweep=[swept], run={"draws": 256})
-    assert printed.sides(tree) == {"year": "as where says", "nothing": "flow_pure_kg FY2024: both / zero"}
-    assert "as where says" in texts(plots.figure(tree))
+    assert printed.sides(tree) == {"year": "as the sweep where says", "nothing": "flow_pure_kg FY2024: both / zero"}
+    assert "as the sweep where says" in texts(plots.figure(tree))

@@ -378,8 +378,8 @@ def test_cases_of_a_sweep_have_indices_of_their_own(swept):
     assert value.dims == ("spread",)
     assert value[0] < value[1]
     text = " ".join(printed.summary(swept, prob=0.9, terminal=False).split())
-    assert f"spread = 0.01: {SOUTH}: shares of the variance of its log, groups of inputs (Shapley effects): detection" in text
-    assert f"spread = 0.03: {SOUTH}: " in text
+    assert f"{SOUTH}; spread = 0.01: shares of the variance of its log, groups of inputs (Shapley effects): detection" in text
+    assert f"{SOUTH}; spread = 0.03: " in text
 
 
 def test_a_raw_scale_is_refused_where_the_variance_would_not_settle():
@@ -500,10 +500,24 @@ def test_show_leaves_out_what_its_error_drowns_and_no_error_of_nothing():
     value = xr.DataArray([[0.031], [0.9]], dims=("parameter", "target"), coords={"parameter": ["faint", "strong"], "target": ["t"]})
     group = xr.Dataset({"first_order": value.assign_attrs(scale="log"), "first_order_mcse": value.copy(data=[[0.01003], [1e-16]])})
     assert sensitivity.in_words(group, (), printed.format_number) == [
-        "t: shares of the variance of its log, single inputs (first order): strong 0.9000."
+        ((), "t", "shares of the variance of its log, single inputs (first order): strong 0.9000.")
     ]
+    assert sensitivity.why_none(group) == []
     group["first_order"].attrs["note"] = "u: it is the same in every draw"
-    assert sensitivity.in_words(group, (), printed.format_number)[1:] == ["No shares of the variance: u: it is the same in every draw."]
+    assert sensitivity.why_none(group) == ["No shares of the variance: u: it is the same in every draw."]
+
+
+def test_show_says_how_shares_of_correlated_inputs_are_read(whole):
+    reading = "Correlated inputs each count what they tell of one another"
+    assert reading in printed.summary(whole, prob=0.9, terminal=False)
+    assert reading not in printed.summary(sim.run(lab({})), prob=0.9, terminal=False)
+
+
+def test_show_says_once_what_no_case_moves():
+    tree = sim.run(asked({}, sweep=[{"dim": "dose", "path": "parameter.dose.distribution", "values": [1.5, 2.0]}]))
+    sentences = [str(part) for part in printed.sections(tree, 0.9, 99)["sensitivity"]]
+    assert len([text for text in sentences if "first order" in text]) == tree["sensitivity"].sizes["target"]
+    assert not any("dose = " in text for text in sentences)
 
 
 # --- wrong files ------------------------------------------------------------------------------------------------------------------------
