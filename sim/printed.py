@@ -231,6 +231,8 @@ def _with_provenance(tree: xr.DataTree, shown: Sequence[str]) -> str:
     about = tree.attrs
     version = f"{about['creation_library']} {about['creation_library_version']}"
     made = f"Run {about['run_id']} of {about['name']}: {int(about['draws']):,} draws, seed {about['seed']}, {version}."
+    if about.get("tolerance_met") == "yes":
+        made += f" The tolerance asked, {about['tolerance']:g}, was met: {about['tolerance_reached']:.2g} was reached."
     drowned = f" {DROWNED} is nearer to 0 than its Monte Carlo error." if any(DROWNED in text for text in shown) else ""
     return "\n\n".join([*shown, f"{made} A number by itself is a median.{drowned}"])
 
@@ -385,12 +387,12 @@ def claims(tree: xr.DataTree, most: int) -> list[Part]:
     if "claims" not in tree.children:
         return []
     group = tree["claims"].to_dataset()
-    names = ("probability", "probability_mcse", "lower_bound", "upper_bound", "hits", "n_draws")
+    names = ("rerun", "probability", "probability_mcse", "lower_bound", "upper_bound", "hits", "n_draws")
     numbers = [group[name].to_numpy().ravel().tolist() for name in names]
-    rows = [
-        (*labels, name, claim_in_words(text, *given))
-        for (*labels, name), text, *given in zip(cases(tree, "claims", "claim"), claimed(tree), *numbers, strict=True)
-    ]
+    rows = []
+    for (*labels, name), text, again, *given in zip(cases(tree, "claims", "claim"), claimed(tree), *numbers, strict=True):
+        said = claim_in_words(text, *given)
+        rows.append((*labels, name, f"{said.removesuffix('.')}, counted anew in plain Monte Carlo draws." if again else said))
     sentences: list[Part] = [f"{which}: {said}" for which, said in _by_id(tree, rows)]
     if len(sentences) > most:
         sentences[most:] = [f"The first {most} of {len(sentences):,} claims; the others are in the result."]
@@ -638,17 +640,20 @@ def _taught(tree: xr.DataTree, prob: float) -> list[Part]:
 
 
 def table_of_forms(tree: xr.DataTree, quantity: str, prob: float, *, terminal: bool) -> str:
-    """Return the medians and intervals of one quantity, by corridor, period and form."""
+    """Return the medians and intervals of one quantity, by corridor, period and form; where there are conditions, before and after them."""
     variable = tree["quantiles"].to_dataset()[quantity]
     forms = [str(form) for form in variable["form"].to_series()]
-    columns = [cells(tree, quantity, form, prob) for form in forms]
-    swept = sweeps_of(tree)
-    header = [*swept, "corridor", "period", *(text for form in forms for text in (form, f"{100 * prob:g} % interval"))]
-    rows = [(*place, *(text for column in columns for text in column[row])) for row, place in enumerate(places(tree))]
+    header = [*sweeps_of(tree), "corridor", "period", *(text for form in forms for text in (form, f"{100 * prob:g} % interval"))]
     unit = unit_of(quantity, variable.attrs["units"])
-    title = f"{quantity}: {variable.attrs['long_name']}" + (f", {unit}" if unit != "1" else "")
-    table = [as_text(part, terminal) for part in _some_rows(tree, header, rows, MOST_ROWS)]
-    return _with_provenance(tree, [title, *table, *(_paragraph(str(text)) for text in caveats(tree))])
+    shown = [f"{quantity}: {variable.attrs['long_name']}" + (f", {unit}" if unit != "1" else "")]
+    weighted = "conditioned" in tree.children and quantity in tree["conditioned/quantiles"].data_vars
+    given = ["", "conditioned/"] if weighted else [""]
+    for group in given:
+        columns = [cells(subtree(tree, group), quantity, form, prob) for form in forms]
+        rows = [(*place, *(text for column in columns for text in column[row])) for row, place in enumerate(places(tree))]
+        shown += [_given(tree)] if group else ["Before any condition:"] * (len(given) > 1)
+        shown += [as_text(part, terminal) for part in _some_rows(tree, header, rows, MOST_ROWS)]
+    return _with_provenance(tree, [*shown, *(_paragraph(str(text)) for text in caveats(tree))])
 
 
 def caveats(tree: xr.DataTree) -> list[Part]:

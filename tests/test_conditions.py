@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -381,6 +382,22 @@ def test_show_prints_before_and_after_side_by_side(whole: Any) -> None:
     assert float(shown[3]) == pytest.approx(middle[0], rel=0.02)
     assert float(shown[7]) == pytest.approx(middle[1], rel=0.02)
     assert next(line for line in text.splitlines() if line.strip().startswith("detection_rate"))
+
+
+def test_show_prints_contrasts_claims_and_a_quantity_before_and_after(whole: Any) -> None:
+    text = printed.summary(whole, 0.9, terminal=False).split("Given bound")[1]
+    for name, ids, value in (("contrasts", "contrast", "ratio"), ("claims", "claim", "probability")):
+        for label in whole[name][ids].to_series():
+            line = next(line for line in text.splitlines() if line.split()[:1] == [label])
+            for group in (name, f"conditioned/{name}"):
+                found = whole[group][value].sel({ids: label})
+                number = 100.0 * float(found) if name == "claims" else float(found.sel(quantile=0.5))
+                assert any(float(word) == pytest.approx(number, rel=0.05) for word in re.findall(r"[0-9.]+", line)), (line, number)
+    before, after = printed.table_of_forms(whole, "flow_pure_kg", 0.9, terminal=False).split("Given bound")
+    assert "Before any condition:" in before
+    rows = [[line for line in half.splitlines() if "both (group)" in line] for half in (before, after)]
+    assert len(rows[0]) == len(rows[1]) == 1
+    assert rows[0] != rows[1]
 
 
 def test_show_says_what_a_sweep_says_of_a_condition() -> None:

@@ -170,6 +170,9 @@ def test_a_claim_that_no_draw_hits_is_counted_again_and_bounded(whole: Any) -> N
     assert float(never["upper_bound"]) * n == pytest.approx(3.00, abs=0.005)
     assert float(never["lower_bound"]) == 0.0
     assert (1.0 - float(always["lower_bound"])) * n == pytest.approx(3.00, abs=0.005)
+    said = {str(text).split(":")[0]: str(text) for text in printed.claims(whole, 99)}
+    assert said["never"].endswith(" %, counted anew in plain Monte Carlo draws.")
+    assert {name for name, text in said.items() if "anew" in text} == {str(c) for c in claims["claim"].values[claims["rerun"].values]}
     assert float(always["upper_bound"]) == 1.0
     assert float(never["probability_mcse"]) == pytest.approx(1.0 / n, rel=0.01)
 
@@ -430,3 +433,4 @@ def test_a_tolerance_is_about_contrasts_too(watches: bool, monkeypatch: pytest.M
     met = bool((shown["ratio_mcse"] <= 0.0004 * scale).all())
     assert met == watches
     assert tree.attrs["tolerance_met"] == "yes"
+    assert f"The tolerance asked, {tree.attrs['tolerance']:g}, was met: " in printed.summary(tree, 0.9, terminal=False)
