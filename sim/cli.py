@@ -537,6 +537,9 @@ def tipping(
         f"the probability is from {float(p.min()):.3g} to {float(p.max()):.3g}" if defined else "some cases have none: their ratio is 0/0"
     )
     click.echo(f"\nOn the whole map {range_}.", err=True)
+    for dimension in p.dims:  # the draws are common, so what has no part in the claim changes no bit
+        if defined and bool((p == p.isel({dimension: 0})).all()):
+            click.echo(f"{p[dimension].attrs['long_name']} does not move it: the claim does not hang on that input.", err=True)
     turning = [
         printed.label_of(x) for x, straight in zip(found[first].values.tolist(), found["monotone"].values, strict=True) if not straight
     ]

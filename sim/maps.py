@@ -99,9 +99,9 @@ def _checked(
     if claim not in ids:
         allowed = f"the claims are {', '.join(ids)}" if ids else "the scenario has none"
         problems.append(Problem(came=f"unknown claim {shown(claim)}", allowed=allowed, advice=nearest(claim, ids)))
-    if scenario.sweeps:
-        came, allowed = f"the scenario sweeps {scenario.sweeps[0].dim}", "a tipping map varies its own two inputs"
-        problems.append(Problem(came=came, allowed=allowed, advice=f"Fix it with --set {scenario.sweeps[0].path}=..."))
+    for sweep in scenario.sweeps:
+        came, allowed = f"the scenario sweeps {sweep.dim}", "a tipping map varies its own two inputs"
+        problems.append(Problem(came=came, allowed=allowed, advice=f"Fix it with --set {sweep.path}=..."))
     if len(over) != 2 or len({_path(scenario, path) for path in over}) != 2:
         problems.append(Problem(came=f"over = {list(over)}", allowed="a map has two different inputs", advice="Name two paths"))
     paths = (path for path in settable(scenario.document) if not path.startswith(("condition.", "sensitivity", "growth.")))

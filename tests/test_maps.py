@@ -171,13 +171,24 @@ def test_the_command_writes_a_map(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_the_command_fixes_what_is_swept_by_set(tmp_path: Path) -> None:
     """The message on a swept scenario names --set, so the command has it."""
     file, out = tmp_path / "scenario.toml", tmp_path / "map.nc"
-    sweep = [{"dim": "prior", "path": "model.event_prior", "values": [0.5, 1.0]}]
+    sweep = [
+        {"dim": "prior", "path": "model.event_prior", "values": [0.5, 1.0]},
+        {"dim": "seed", "path": "run.seed", "values": [1, 2]},
+    ]
     file.write_text(sim.scenario.to_toml(two_years(sweep=sweep)), encoding="utf-8")
     options = ["--over", f"{EARLIER}=[1e-6, 1e-5]", "--over", f"{LATER}=[1e-6, 1e-5]", "-o", str(out), "--draws", "1024"]
     refused = CliRunner().invoke(cli.main, ["tipping", str(file), "increase", *options])
     assert refused.exit_code == 2
     assert "Fix it with --set model.event_prior=..." in refused.stderr
-    ran = CliRunner().invoke(cli.main, ["tipping", str(file), "increase", *options, "--set", "model.event_prior=1.0"])
+    assert "Fix it with --set run.seed=..." in refused.stderr
+    fixed = ["--set", "model.event_prior=1.0", "--set", "run.seed=1"]
+    ran = CliRunner().invoke(cli.main, ["tipping", str(file), "increase", *options, *fixed])
     assert ran.exit_code == 0, ran.output
     assert "On the whole map the probability is from" in ran.stderr
+    assert "does not hang on" not in ran.stderr
+    idle = ["--over", f"{EARLIER}=[1e-6, 1e-5]", "--over", "parameter.powder_purity=[0.1, 0.2]", *options[4:], *fixed]
+    ran = CliRunner().invoke(cli.main, ["tipping", str(file), "increase", *idle])
+    assert ran.exit_code == 0, ran.output
+    assert "parameter.powder_purity does not move it: the claim does not hang on that input." in ran.stderr
+    assert ran.stderr.count("does not move it") == 1
     assert list(tmp_path.glob(".*")) == []
