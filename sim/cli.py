@@ -825,7 +825,8 @@ def _done(final: Path, unfinished: Path) -> tuple[bool, str]:
         return True, "all"
     kept = [file for file in unfinished.rglob("*") if file.is_file() and not file.name.startswith(".")] if unfinished.exists() else []
     size = sum(file.stat().st_size for file in kept)
-    return False, f"partly: {len(kept)} files of {size / 1e6:.1f} MB, from which it goes on" if kept else "nothing"
+    what = f"{len(kept)} file{'s' * (len(kept) > 1)} of {size / 1e6:.1f} MB"
+    return False, f"partly: {what}, from which it goes on" if kept else "nothing"
 
 
 def _some(labels: Sequence[object]) -> str:
