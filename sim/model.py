@@ -10,16 +10,16 @@ import numpy as np
 
 from . import distributions
 from .dependence import ParameterDraw
-from .evidence import Row
-from .inputs import compile_inputs, constant_of, slots_of_inputs
+from .inputs import compile_inputs, slots_of_inputs
 from .kernels import border, gammas, lognormal_loads, quantiles
 from .kernels.conditions import Conditions
 from .kernels.inputs import Inputs
-from .matching import SIZE_PARAMETER, Match, Stratum, match, scale_blocks
-from .precursors import NOTHING, compile_precursors, rounded, sums
-from .priors import expected_events, prior_shares, priors
+from .matching import Match, Stratum, match
+from .precursors import compile_precursors, sums
+from .priors import prior_shares
 from .questions import ZERO, questions
 from .records import PARAMETERS, QUANTITIES, RESULT_FORMS, Quantity, Scenario
+from .strata import Uniforms, compile_strata
 from .tails import Reason, tail_indices
 
 DIAGNOSTICS: Mapping[str, Quantity] = {
@@ -35,36 +35,6 @@ DIAGNOSTICS: Mapping[str, Quantity] = {
 
 _DEFAULTS = tuple(sorted({kind.default for kind in PARAMETERS.values() if kind.default is not None}))
 _LAWS = {"lognormal": border.LOGNORMAL, "gamma": border.GAMMA, "equal": border.EQUAL, "copy": border.COPY}
-_FORMS = {"powder": border.POWDER, "pill": border.PILL, "unrecorded": border.UNRECORDED}
-_REFS = (
-    ("detection_rate", None),
-    ("", None),  # the size parameter of the load law
-    ("load_median", None),
-    ("missed_size_ratio", None),
-    ("attribution_share", None),
-    ("inland_seized_ratio", None),
-    ("dose", None),
-    ("pill_share", None),
-    ("powder_purity", "powder"),
-    ("purity_mass_weighting", "powder"),
-    ("pill_fentanyl", "pill"),
-    ("pill_mass", "pill"),
-    ("purity_cv", "powder"),
-    ("purity_cv", "pill"),
-)
-_SLOT_NAMES = {
-    border.SLOT_GAMMA: "count-gamma",
-    border.SLOT_POISSON: "count-poisson",
-    border.SLOT_SUM: "missed-sum",
-    border.SLOT_SHARE_SEIZED: "pill-share-seized",
-    border.SLOT_SHARE_MISSED: "pill-share-missed",
-    border.SLOT_ATTRIBUTED_SEIZED: "attributed-seized",
-    border.SLOT_ATTRIBUTED_MISSED: "attributed-missed",
-    border.SLOT_POWDER_SEIZED: "powder-purity-seized",
-    border.SLOT_POWDER_MISSED: "powder-purity-missed",
-    border.SLOT_PILL_SEIZED: "pill-purity-seized",
-    border.SLOT_PILL_MISSED: "pill-purity-missed",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,20 +80,11 @@ class Model:
     seized_gross_kg: Mapping[tuple[str, str, str], float]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Uniforms:
-    """The stable names of the uniforms of a model: inputs, then compounds take Sobol' dimensions in this order, plain ones none."""
-
-    inputs: tuple[str, ...]
-    compound: tuple[str, ...]
-    plain: tuple[str, ...]
-
-
 def uniforms(scenario: Scenario) -> Uniforms:
     """Return the uniforms that a scenario needs; quick (0.5 ms for one corridor), because no table is made."""
     matched, _ = match(scenario)
     needed = slots_of_inputs({draw.id: draw.block.law for draw in matched.parameter_draws}, matched.components)
-    return _strata(scenario, matched, dict.fromkeys(_DEFAULTS, 0), needed)[1]
+    return compile_strata(scenario, matched, dict.fromkeys(_DEFAULTS, 0), needed)[1]
 
 
 def labels_of(scenario: Scenario) -> tuple[tuple[ParameterDraw, ...], dict[tuple[str, str, str], float]]:
@@ -149,7 +110,7 @@ def compile_model(scenario: Scenario, shared: Uniforms | None = None) -> Model:
     """
     matched, _ = match(scenario)
     inputs, input_names, constants = _inputs(matched, shared)
-    strata, names, cells = _strata(scenario, matched, constants, input_names, shared)
+    strata, names, cells = compile_strata(scenario, matched, constants, input_names, shared)
     summary, multiplier, n_summaries, index = questions(scenario, matched)
     tail_index, reason, reasons = tail_indices(scenario, matched)
     gamma = gammas.gamma_table()
@@ -187,208 +148,6 @@ def _inputs(matched: Match, shared: Uniforms | None) -> tuple[Inputs, tuple[str,
     laws = {draw.id: draw.block.law for draw in matched.parameter_draws}
     inputs, names = compile_inputs(laws, matched.components, _DEFAULTS, shared.inputs if shared is not None else None)
     return inputs, names, {constant: len(laws) + i for i, constant in enumerate(_DEFAULTS)}
-
-
-def _strata(
-    scenario: Scenario, matched: Match, constants: Mapping[float, int], input_names: tuple[str, ...], shared: Uniforms | None = None
-) -> tuple[border.Strata, Uniforms, tuple[tuple[int, int], ...]]:
-    """Return the kernel's strata (`index` still empty), the names of all slots, and its cells (corridor, period)."""
-    number = {draw.id: i for i, draw in enumerate(matched.parameter_draws)}
-    strata = matched.strata
-    place = {stratum.key: j for j, stratum in enumerate(strata)}
-    copy = scenario.load_law == "copy"
-    n = len(strata)
-    prior = priors(scenario, strata)
-    ref = np.full((n, border.N_REFS), -1)
-    wanted: dict[str, tuple[int, int]] = {}  # slot name -> stratum and column that its number goes to
-    plain: list[str] = []  # those that keep to their Philox streams
-    slot = np.full((n, border.N_SLOTS), -1)
-    reflection = np.zeros((n, border.N_SLOTS))
-    unknown: list[tuple[str, float, float]] = []
-    rows: list[tuple[float, float, bool, str, str]] = []
-    unknown_start, row_start = [0], [0]
-    mass_kg, tablets = np.zeros(n), np.zeros(n)
-    for j, stratum in enumerate(strata):
-        form = stratum.key[2]
-        label = "|".join(stratum.key)
-        for column, (name, lookup_form) in enumerate(_REFS):
-            parameter = name or SIZE_PARAMETER.get(scenario.load_law, "")
-            draw = stratum.parameter_draws.get((parameter, lookup_form or form))
-            if draw is not None:
-                ref[j, column] = number[draw.id]
-            elif parameter and (default := PARAMETERS[parameter].default) is not None:
-                ref[j, column] = constants[default]
-        for column in _slots_in_use(scenario, stratum):
-            name = f"{label}|{_SLOT_NAMES[column]}"
-            wanted[name] = j, column
-            if column != border.SLOT_GAMMA:
-                plain.append(name)
-        # Rows are numbered by what they say: their order in a file names no stream.
-        for i, row in enumerate(sorted(stratum.rows, key=_row_order)):
-            if row.n_events is None:
-                span = math.log((row.n_max + 1) / row.n_min)
-                unknown.append((f"{label}|events-{i}", math.log(row.n_min), span))
-            events = row.n_events if row.n_events is not None else 1
-            if row.rounding > 0.0 or (copy and events > 0):
-                half = f"{label}|rounding-{i}" if row.rounding > 0.0 else ""
-                rows.append((row.amount, row.rounding, row.unit == "pill", half, f"{label}|copies-{i}" if copy else ""))
-            elif row.unit == "pill":
-                tablets[j] += row.amount
-            else:
-                mass_kg[j] += row.amount
-        unknown_start.append(len(unknown))
-        row_start.append(len(rows))
-
-    block_of = np.zeros(n, np.int64)
-    term_start, term_names, term_size, member_start, member = [0], [], [], [0], []
-    period_blocks = [0]
-    blocks = scale_blocks(scenario, matched) if not copy else []
-    for period in scenario.periods:
-        for b, (_, _, here) in enumerate(blocks):
-            if here[0].key[1] != period:
-                continue
-            sizes: dict[int, list[int]] = {}
-            for stratum in here:
-                block_of[place[stratum.key]] = b
-                sizes.setdefault(int(ref[place[stratum.key], border.LOAD_SIZE]), []).append(place[stratum.key])
-            for size, inside in sorted(sizes.items()):
-                term_names.append(min("|".join(strata[j].key) for j in inside) + "|seized-sum")
-                term_size.append(size)
-                member += inside
-                member_start.append(len(member))
-            term_start.append(len(term_names))
-        period_blocks.append(len(term_start) - 1)
-
-    # Pairs of late Sobol' dimensions are worse than random at 2^13 points: with every uniform among them the 5 % quantile of northern-other
-    # in FY2024 had nine times the error of plain draws. The first score of a stratum is the direction that matters; the others are plain.
-    compound = {*wanted, *(name for name, _, _ in unknown), *term_names, *(name for row in rows for name in row[3:] if name)}
-    compound.update(name for stratum in matched.precursors for name, _ in rounded(stratum))
-    names = shared or Uniforms(inputs=input_names, compound=tuple(sorted(compound - set(plain))), plain=tuple(sorted(plain)))
-    numbers = {name: len(names.inputs) + i for i, name in enumerate((*names.compound, *names.plain))}
-    for name, (j, column) in wanted.items():
-        slot[j, column] = numbers[name]
-    if scenario.sampler == "sobol" and not copy:  # plain streams have no direction, and none of them may hang on what else is uncertain
-        cells_of = [stratum.key[:2] for stratum in strata]
-        for j, stratum in enumerate(strata):
-            # what any case of a sweep draws turns the scores of all of them, or they would lose their common random numbers
-            slot[j] = [numbers.get(f"{'|'.join(stratum.key)}|{_SLOT_NAMES[column]}", -1) for column in range(border.N_SLOTS)]
-            reflection[j] = _reflection(_gradient(stratum, cells_of.count(stratum.key[:2])), slot[j] >= 0)
-
-    corridors, periods = list(scenario.corridors), list(scenario.periods)
-    cells: list[tuple[int, int]] = []
-    cell_start = []
-    for j, stratum in enumerate(strata):
-        cell = (corridors.index(stratum.key[0]), periods.index(stratum.key[1]))
-        if not cells or cells[-1] != cell:
-            cells.append(cell)
-            cell_start.append(j)
-    periods_of_strata = [periods.index(stratum.key[1]) for stratum in strata]
-    edges = np.arange(len(periods) + 1)
-    compiled = border.Strata(
-        form=np.array([_FORMS[stratum.key[2]] for stratum in strata], dtype=np.int64),
-        prior=prior,
-        n_events=np.array([float(stratum.n_known) for stratum in strata], dtype=np.float64),
-        mass_kg=mass_kg,
-        tablets=tablets,
-        ref=ref,
-        slot=slot,
-        reflection=reflection,
-        unknown_start=np.array(unknown_start),
-        unknown_slot=np.array([numbers[name] for name, _, _ in unknown], dtype=np.int64),
-        unknown_low=np.array([low for _, low, _ in unknown]),
-        unknown_span=np.array([span for _, _, span in unknown]),
-        row_start=np.array(row_start),
-        row_amount=np.array([row[0] for row in rows]),
-        row_half=np.array([row[1] for row in rows]),
-        row_is_pill=np.array([row[2] for row in rows], dtype=np.bool_),
-        row_half_slot=np.array([numbers[row[3]] if row[3] else -1 for row in rows], dtype=np.int64),
-        row_copy_slot=np.array([numbers[row[4]] if row[4] else -1 for row in rows], dtype=np.int64),
-        block=block_of,
-        term_start=np.array(term_start),
-        term_slot=np.array([numbers[name] for name in term_names], dtype=np.int64),
-        term_size=np.array(term_size, dtype=np.int64),
-        term_member_start=np.array(member_start),
-        term_member=np.array(member, dtype=np.int64),
-        period_strata=np.searchsorted(periods_of_strata, edges),
-        period_cells=np.searchsorted([period for _, period in cells], edges),
-        period_blocks=np.array(period_blocks),
-        cell_corridor=np.array([corridor for corridor, _ in cells], dtype=np.int64),
-        cell_start=np.array([*cell_start, n]),
-        member=np.array([[c in members for c in corridors] for _, members in scenario.groups], dtype=np.bool_).reshape(-1, len(corridors)),
-        index=np.zeros((0, 0, 3, len(QUANTITIES)), np.int64),
-        precursors=NOTHING,
-    )
-    return compiled, names, tuple(cells)
-
-
-def _row_order(row: Row) -> tuple[object, ...]:
-    return (row.unit, row.amount, row.rounding, -1 if row.n_events is None else row.n_events, row.n_min, row.n_max)
-
-
-def _slots_in_use(scenario: Scenario, stratum: Stratum) -> list[int]:
-    """Return the uniform slots a stratum needs: none for what is certain (a share of 0 or 1, no spread of purity)."""
-    form = stratum.key[2]
-
-    def certain(name: str, lookup_form: str, values: tuple[float, ...]) -> bool:
-        draw = stratum.parameter_draws.get((name, lookup_form))
-        return (PARAMETERS[name].default if draw is None else constant_of(draw.block.law)) in values
-
-    used = [] if scenario.load_law == "copy" else [border.SLOT_GAMMA, border.SLOT_POISSON]
-    used += [border.SLOT_SUM] if scenario.load_law in ("lognormal", "gamma") else []
-    if form == "unrecorded" and not certain("pill_share", form, (0.0, 1.0)):
-        used += [border.SLOT_SHARE_SEIZED, border.SLOT_SHARE_MISSED]
-    if not certain("attribution_share", form, (0.0, 1.0)):
-        used += [border.SLOT_ATTRIBUTED_SEIZED, border.SLOT_ATTRIBUTED_MISSED]
-    if form != "pill" and not certain("purity_cv", "powder", (0.0,)):
-        used += [border.SLOT_POWDER_SEIZED, border.SLOT_POWDER_MISSED]
-    if form != "powder" and not certain("purity_cv", "pill", (0.0,)):
-        used += [border.SLOT_PILL_SEIZED, border.SLOT_PILL_MISSED]
-    return used
-
-
-def _reflection(gradient: np.ndarray, used: np.ndarray) -> np.ndarray:
-    """Return v with v' v = 2 such that z - v (v' z) turns the first axis into the gradient (s,); 0 where there is nothing to turn.
-
-    The gradient is rounded to 2^-10 of its length, so that no libm moves a draw.
-    """
-    length = math.sqrt(math.fsum(float(g) ** 2 for g in gradient[used]))
-    if not 0.0 < length < math.inf:
-        return np.zeros(used.size)
-    rounded = np.where(used, np.round(1024.0 * gradient / length), 0.0)
-    unit = rounded / math.sqrt(math.fsum(float(g) ** 2 for g in rounded))
-    v = np.zeros(used.size)
-    v[border.SLOT_GAMMA] = 1.0
-    v -= unit
-    size = math.fsum(float(a) ** 2 for a in v)
-    return v * math.sqrt(2.0 / size) if size > 1e-6 else np.zeros(used.size)
-
-
-def _gradient(stratum: Stratum, forms: int) -> np.ndarray:
-    """Return d log(pure flow) / d score of every slot of a stratum, one of `forms` in its cell, roughly; any direction is right.
-
-    All but the evidence is nominal (one load in ten is detected, half of the mass is pills, sizes of cv 2.2, a prior of half an event),
-    because what a sweep changes must not turn the scores: its cases would lose their common random numbers. With w = .9 the share of the
-    flow that is missed: gamma w / sqrt(n + a), Poisson w / sqrt(K), sum w sqrt(1 / K_eff - 1 / K), and for the Betas of either side their
-    relative sd times the share of the pure flow that they move.
-    """
-    events = round(expected_events(stratum))
-    prior = 0.5 / forms
-    n = max(events, 1.0)
-    k = 9.0 * (events + prior) + 1.0
-    missed = 0.9
-    shape = 0.2
-    effective = [max((shape * loads + 1.0) / (shape + 1.0), 1.0) for loads in (n, k)]
-    gradient = np.zeros(border.N_SLOTS)
-    gradient[border.SLOT_GAMMA] = missed / math.sqrt(max(events + prior, 0.5))
-    gradient[border.SLOT_POISSON] = missed / math.sqrt(k)
-    gradient[border.SLOT_SUM] = missed * math.sqrt(max(1.0 / effective[1] - 1.0 / k, 0.0))
-    of_powder = {"powder": 1.0, "pill": 0.0, "unrecorded": 0.8}[stratum.key[2]]  # of the pure mass
-    for side, (share, loads) in enumerate(((1.0 - missed, effective[0]), (missed, effective[1]))):
-        gradient[border.SLOT_ATTRIBUTED_SEIZED + side] = share / math.sqrt(loads)
-        gradient[border.SLOT_SHARE_SEIZED + side] = -0.6 * share / math.sqrt(loads)
-        gradient[border.SLOT_POWDER_SEIZED + side] = of_powder * share / math.sqrt(loads)
-        gradient[border.SLOT_PILL_SEIZED + side] = (1.0 - of_powder) * 0.3 * share / math.sqrt(loads)
-    return gradient
 
 
 def _gross_kg(stratum: Stratum) -> float:
