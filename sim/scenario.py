@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import tomli_w
 from pydantic import BaseModel
@@ -45,7 +45,9 @@ from .records import (
     DIMENSIONS,
     QUANTITIES,
     RESULT_FORMS,
+    Claim,
     Condition,
+    Contrast,
     Growth,
     Parameter,
     Scenario,
@@ -81,7 +83,10 @@ NUMBERS_OF_A_CELL = 29  # thirteen quantiles, their errors, three moments
 INFINITE: KeyPath = ("model", "load_truncation")  # the one entry that may be inf
 
 
+_SELECTION: list[KeyPath] = [("evidence", "corridors"), ("evidence", "periods")]
+
 _Once = Callable[..., Any]
+_ReadBlocks = Callable[[str, type[BaseModel]], Iterator[tuple[KeyPath, Any, Any]]]
 _Table = TypeVar("_Table", bound=BaseModel)
 
 
@@ -291,26 +296,12 @@ def _draft(document: Mapping[str, Any], file: TomlFile, folder: Path, once: _Onc
     run, model = table(RunTable, "run"), table(ModelTable, "model")
     raw_groups = document.get("groups", {})
     groups_table = once("groups", [("groups",)], partial(validated, GroupsTable, raw_groups, ("groups",)))
-    raw_evidence = document.get("evidence", {})
-    tables = {key: item for key, item in raw_evidence.items() if key != "row"} if isinstance(raw_evidence, dict) else raw_evidence
-    evidence = once("evidence", [("evidence",)], partial(as_far, EvidenceTable, tables, ("evidence",)))
-    selection: list[KeyPath] = [("evidence", "corridors"), ("evidence", "periods")]
-    sources: Mapping[str, Source] = {}
-    rows: list[Row] | None = None
-    in_use: InUse | None = None
-    leftovers: Leftovers = {}
-    if evidence is not None:
-        sources = once("sources", [], partial(read_sources, evidence, folder))
-        listed = evidence.tables or [] if "tables" not in tables or evidence.tables is not None else None
-        rows = once("rows", [], partial(read_rows, listed, raw_evidence.get("row", []), file, folder))
-    if evidence is not None and rows is not None:
-        labels = {"corridor": evidence.corridors, "period": evidence.periods}
-        in_use, without_rows = once("selection", selection, partial(select, rows, labels))
-        leftovers |= without_rows
+    evidence = _evidence(document.get("evidence", {}), file, folder, once)
+    in_use, leftovers = evidence.in_use, dict(evidence.leftovers)
     groups = groups_table.root if groups_table is not None else legible_groups(raw_groups)
     shared = (model.shared_load_scale if model is not None else None) or []
     if in_use is not None:
-        leftovers |= once("corridors", [*selection, ("model",)], partial(check_corridors, groups, shared, in_use))
+        leftovers |= once("corridors", [*_SELECTION, ("model",)], partial(check_corridors, groups, shared, in_use))
 
     parameters: list[Parameter] = []
     resting: dict[str, str] = {}
@@ -318,30 +309,13 @@ def _draft(document: Mapping[str, Any], file: TomlFile, folder: Path, once: _Onc
         base = (*path, "distribution")
         its_law = once(base, [base], partial(read_law, block, raw, base))
         parameter, left_out = once(
-            (path, "in use"), [path, *selection], partial(read_parameter, block, raw, path, its_law or stand_in(block), groups, in_use)
+            (path, "in use"), [path, *_SELECTION], partial(read_parameter, block, raw, path, its_law or stand_in(block), groups, in_use)
         )
         parameters += [parameter] if parameter is not None else []
         leftovers |= left_out
         resting[block.source] = block_id(raw)
     correlations = [read_correlation(link, raw, path, problems) for path, raw, link in blocks("correlation", CorrelationBlock)]
-    contrasts = [read_contrast(block, path, groups, in_use, problems) for path, _, block in blocks("contrast", ContrastBlock)]
-    growths: list[Growth] = []
-    for path, _, block in blocks("growth", GrowthBlock):
-        others = [growth for growth in growths if growth.id != block.id]
-        taken = {
-            "contrast": [*_ids(document, "contrast"), *(each.id for other in others for each in other.contrasts)],
-            "claim": [*_ids(document, "claim"), *(other.decrease.id for other in others)],
-        }
-        growth = read_growth(block, path, groups, in_use, taken, problems)
-        growths += [growth] if growth is not None else []
-    contrasts += [contrast for growth in growths for contrast in growth.contrasts]
-    known = [*_ids(document, "contrast"), *(name for id_ in _ids(document, "growth") for name in (id_, f"{id_}.seized"))]
-    claims = [read_claim(block, raw, path, known, problems) for path, raw, block in blocks("claim", ClaimBlock)]
-    conditions: list[Condition | None] = []
-    for path, raw, block in blocks("condition", ConditionBlock):
-        unknown = block.result is not None and add_unknown_labels(block.result, (*path, "result"), groups, in_use, problems)
-        condition = read_condition(block, raw, path, resting, problems)
-        conditions += [condition] if not unknown else []
+    questions = _questions(document, blocks, groups, in_use, resting, problems)
     sensitivity = None
     if "sensitivity" in document:
         described[("sensitivity",)] = asked = table(SensitivityTable, "sensitivity")
@@ -373,15 +347,85 @@ def _draft(document: Mapping[str, Any], file: TomlFile, folder: Path, once: _Onc
         rows=in_use.rows,
         parameters=tuple(parameters),
         correlations=tuple(each for each in correlations if each is not None and each.path not in refused),
-        contrasts=tuple(each for each in contrasts if each is not None and each.path not in refused),
-        claims=(*(claim for claim in claims if claim is not None), *(growth.decrease for growth in growths)),
-        growths=tuple(growths),
-        conditions=tuple(each for each in conditions if each is not None and each.path not in refused),
+        contrasts=tuple(each for each in questions.contrasts if each.path not in refused),
+        claims=tuple(questions.claims),
+        growths=tuple(questions.growths),
+        conditions=tuple(each for each in questions.conditions if each.path not in refused),
         sensitivity=sensitivity if not any(path[:1] == ("sensitivity",) for path in refused) else None,
         document={},
     )
     problems += _check_run(run, len(scenario.places), len(periods)) if whole else []
-    return _Draft(scenario=scenario, described=described, sources=sources, leftovers=leftovers, all_rows=rows or (), whole=whole)
+    return _Draft(
+        scenario=scenario, described=described, sources=evidence.sources, leftovers=leftovers, all_rows=evidence.rows, whole=whole
+    )
+
+
+class _Evidence(NamedTuple):
+    """What `[evidence]` says: sources, every row, the rows that are selected, and what a selection finds no row for."""
+
+    sources: Mapping[str, Source]
+    rows: Sequence[Row]
+    in_use: InUse | None
+    leftovers: Leftovers
+
+
+def _evidence(raw: Any, file: TomlFile, folder: Path, once: _Once) -> _Evidence:
+    tables = {key: item for key, item in raw.items() if key != "row"} if isinstance(raw, dict) else raw
+    evidence = once("evidence", [("evidence",)], partial(as_far, EvidenceTable, tables, ("evidence",)))
+    if evidence is None:
+        return _Evidence({}, (), None, {})
+    sources = once("sources", [], partial(read_sources, evidence, folder))
+    listed = evidence.tables or [] if "tables" not in tables or evidence.tables is not None else None
+    rows = once("rows", [], partial(read_rows, listed, raw.get("row", []), file, folder))
+    if rows is None:
+        return _Evidence(sources, (), None, {})
+    labels = {"corridor": evidence.corridors, "period": evidence.periods}
+    in_use, leftovers = once("selection", _SELECTION, partial(select, rows, labels))
+    return _Evidence(sources, rows, in_use, leftovers)
+
+
+class _Questions(NamedTuple):
+    contrasts: list[Contrast]
+    claims: list[Claim]
+    growths: list[Growth]
+    conditions: list[Condition]
+
+
+def _questions(
+    document: Mapping[str, Any],
+    blocks: _ReadBlocks,
+    groups: Mapping[str, list[str]],
+    in_use: InUse | None,
+    resting: Mapping[str, str],
+    problems: list[Problem],
+) -> _Questions:
+    """Return what is asked, without what cannot be read; a growth makes two contrasts and a claim.
+
+    resting   source -> id of a block of parameters that rests on it
+    """
+    contrasts = [read_contrast(block, path, groups, in_use, problems) for path, _, block in blocks("contrast", ContrastBlock)]
+    growths: list[Growth] = []
+    for path, _, block in blocks("growth", GrowthBlock):
+        others = [growth for growth in growths if growth.id != block.id]
+        taken = {
+            "contrast": [*_ids(document, "contrast"), *(each.id for other in others for each in other.contrasts)],
+            "claim": [*_ids(document, "claim"), *(other.decrease.id for other in others)],
+        }
+        growth = read_growth(block, path, groups, in_use, taken, problems)
+        growths += [growth] if growth is not None else []
+    known = [*_ids(document, "contrast"), *(name for id_ in _ids(document, "growth") for name in (id_, f"{id_}.seized"))]
+    claims = [read_claim(block, raw, path, known, problems) for path, raw, block in blocks("claim", ClaimBlock)]
+    conditions = []
+    for path, raw, block in blocks("condition", ConditionBlock):
+        unknown = block.result is not None and add_unknown_labels(block.result, (*path, "result"), groups, in_use, problems)
+        condition = read_condition(block, raw, path, resting, problems)
+        conditions += [condition] if not unknown else []
+    return _Questions(
+        contrasts=[*(each for each in contrasts if each is not None), *(each for growth in growths for each in growth.contrasts)],
+        claims=[*(each for each in claims if each is not None), *(growth.decrease for growth in growths)],
+        growths=growths,
+        conditions=[each for each in conditions if each is not None],
+    )
 
 
 def _blocks(document: Mapping[str, Any], kind: str, problems: list[Problem]) -> list[tuple[KeyPath, Any]]:
