@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from .runner import (
     PROBABILITIES,
     Block,
     Estimates,
+    Plan,
     Progress,
     Tolerance,
     estimate,
@@ -35,6 +36,8 @@ from .runner import (
 FEW_HITS = 50  # or misses, of a claim: below that it is counted again with plain Monte Carlo, whose hits are binomial
 RERUN_FOLDER = "plain"  # inside the folder of partials
 _BOUND = 0.95  # each of a claim's two bounds holds with this probability
+
+_Answers = dict[str, np.ndarray]  # (n, p, f) by quantity
 
 
 class BorderEngine:
@@ -176,28 +179,19 @@ def simulate(
     estimates = estimates if weighted is None else weighted.ordinary(estimates)
     run_plan = estimates.plan
     _refuse_nan(model, estimates)
-    claims = judge(_claim_counters(model, estimates), run_plan.sampler)
-    resumed, damaged = estimates.resumed, estimates.damaged
-    few = (np.minimum(claims["hits"], claims["n_draws"] - claims["hits"]) < FEW_HITS) & (claims["n_draws"] > 0)
-    if run_plan.sampler == "sobol" and few.any():  # scrambled points carry no bound on what they never met
-        plain_plan = plan(run_plan.draws, scenario.seed, "philox")
-        if (few & ~_same_in_every_draw(model, claims)).any():
-            plainly = estimate(
-                engine,
-                plain_plan,
-                threads=threads,
-                progress=None if progress is None else _going_on(progress, run_plan.draws),
-                folder=None if partials is None else partials / RERUN_FOLDER,
-                identity=identity,
-                executor=executor,
-            )
-            counted = _claim_counters(model, plainly)
-            resumed, damaged = resumed + plainly.resumed, damaged + plainly.damaged
-        else:  # what another run would count is known without it
-            true = claims["hits"] > 0
-            counted = plain_plan.draws * np.stack([true, ~true], axis=-1)[np.newaxis].astype(np.int64)
-        again = judge(counted, "philox")
-        claims = {name: np.where(few, again[name], numbers) for name, numbers in claims.items()} | {"rerun": few}
+
+    def plainly(plain: Plan) -> Estimates:
+        return estimate(
+            engine,
+            plain,
+            threads=threads,
+            progress=None if progress is None else _going_on(progress, run_plan.draws),
+            folder=None if partials is None else partials / RERUN_FOLDER,
+            identity=identity,
+            executor=executor,
+        )
+
+    claims, again = _judged(model, estimates, plainly)
 
     def answers(by_summary: np.ndarray, scales: bool = True) -> dict[str, np.ndarray]:
         """Spread (..., S first) over (n, p, f) for every quantity: scaled, 0 where nothing can happen, NaN where nothing is known."""
@@ -208,16 +202,6 @@ def simulate(
         picked[model.summary == ABSENT] = np.nan
         return {name: picked[:, :, :, k] for k, name in enumerate(scenario.quantities)}
 
-    mean, sd, mean_mcse = answers(estimates.mean), answers(estimates.sd), answers(estimates.mean_mcse)
-    notes: dict[str, dict[str, Mapping[str, float]]] = {}
-    for k, name in enumerate(scenario.quantities):
-        index = model.tail_index[..., k]
-        mean[name][index <= 2.0] = np.nan
-        mean_mcse[name][index <= 2.0] = np.nan
-        sd[name][index <= 4.0] = np.nan
-        causes = np.unique(model.reason[..., k][(index <= 4.0) & (model.summary[..., k] >= 0)])
-        if causes.size:
-            notes[name] = dict(model.reasons[i] for i in causes)
     with np.errstate(invalid="ignore", divide="ignore"):
         undefined = answers(estimates.n[:, 0] / estimates.n.sum(axis=1), scales=False)
     return Run(
@@ -226,11 +210,9 @@ def simulate(
         replicates=run_plan.replicates,
         quantiles=answers(estimates.quantiles),
         mcse=answers(estimates.mcse),
-        mean=mean,
-        sd=sd,
-        mean_mcse=mean_mcse,
+        **_moments(model, *(answers(each) for each in (estimates.mean, estimates.sd, estimates.mean_mcse))),
         undefined_share=undefined,
-        notes=notes,
+        notes=_notes(model),
         kept={name: np.moveaxis(array, (-2, -1), (0, 1)) for name, array in answers(np.moveaxis(estimates.kept, -1, 0)).items()}
         if scenario.keep_draws
         else {},
@@ -242,9 +224,50 @@ def simulate(
         uniforms=dict(zip(model.slot_names, sobol_dimensions(run_plan, len(model.slot_names), model.n_point_slots).tolist(), strict=True)),
         seconds=estimates.seconds,
         tolerance_reached=estimates.tolerance_reached,
-        resumed=resumed,
-        damaged=damaged,
+        resumed=estimates.resumed + (again.resumed if again is not None else 0),
+        damaged=estimates.damaged + (again.damaged if again is not None else 0),
     )
+
+
+def _moments(model: Model, mean: _Answers, sd: _Answers, mean_mcse: _Answers) -> dict[str, _Answers]:
+    """Return the moments with NaN where they do not exist, or where an error of them does not."""
+    for k, name in enumerate(model.scenario.quantities):
+        index = model.tail_index[..., k]
+        mean[name][index <= 2.0] = np.nan
+        mean_mcse[name][index <= 2.0] = np.nan
+        sd[name][index <= 4.0] = np.nan
+    return {"mean": mean, "sd": sd, "mean_mcse": mean_mcse}
+
+
+def _notes(model: Model) -> dict[str, Mapping[str, Mapping[str, float]]]:
+    """Return, by quantity, why moments do not exist."""
+    notes: dict[str, Mapping[str, Mapping[str, float]]] = {}
+    for k, name in enumerate(model.scenario.quantities):
+        causes = np.unique(model.reason[..., k][(model.tail_index[..., k] <= 4.0) & (model.summary[..., k] >= 0)])
+        if causes.size:
+            notes[name] = dict(model.reasons[i] for i in causes)
+    return notes
+
+
+def _judged(model: Model, estimates: Estimates, plainly: Callable[[Plan], Estimates]) -> tuple[dict[str, np.ndarray], Estimates | None]:
+    """Return what the claims come to, and the plain draws in which those were counted again that few Sobol' points hit, if any were.
+
+    Scrambled points carry no bound on what they never met.
+    """
+    run_plan = estimates.plan
+    claims = judge(_claim_counters(model, estimates), run_plan.sampler)
+    few = (np.minimum(claims["hits"], claims["n_draws"] - claims["hits"]) < FEW_HITS) & (claims["n_draws"] > 0)
+    if run_plan.sampler != "sobol" or not few.any():
+        return claims, None
+    plain, again = plan(run_plan.draws, model.scenario.seed, "philox"), None
+    if (few & ~_same_in_every_draw(model, claims)).any():
+        again = plainly(plain)
+        counted = _claim_counters(model, again)
+    else:  # what another run would count is known without it
+        true = claims["hits"] > 0
+        counted = plain.draws * np.stack([true, ~true], axis=-1)[np.newaxis].astype(np.int64)
+    anew = judge(counted, "philox")
+    return {name: np.where(few, anew[name], numbers) for name, numbers in claims.items()} | {"rerun": few}, again
 
 
 def _same_in_every_draw(model: Model, claims: Mapping[str, np.ndarray]) -> np.ndarray:
