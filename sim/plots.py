@@ -525,7 +525,8 @@ def _drawn(tree: xr.DataTree) -> Figure:
     two = [each for each in placed if len(each.block.panels) == 2]
     names = measure([text for each in two for _, _, text, _ in each.headings], 8)
     periods = measure([line.label for block in blocks for line in block.lines], 7.5)
-    wide = max(names + periods + 0.22, measure([text for each in placed if each not in two for _, _, text, _ in each.headings], 8))
+    alone = [(text, about) for each in placed if each not in two for _, _, text, about in each.headings]
+    wide = max(names + periods + 0.22, measure([text for text, _ in alone], 8), measure([about for _, about in alone], 6.8))
     spaced = [measure([line.texts[k] for each in two for line in each.block.lines if len(line.texts) > k], 7.5) for k in (0, 1)]
     spaced = [max(each, measure([_COLUMN], 6.8)) for each in spaced]
     left = 0.25

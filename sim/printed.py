@@ -7,7 +7,6 @@ import itertools
 import json
 import math
 import tomllib
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
@@ -178,15 +177,22 @@ def label_of(label: object) -> str:
 
 
 def alike(tree: xr.DataTree, rows: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
-    """Return rows (labels of sweeps, ...), first, and once, those that read the same in every case: a sweep moves few of the answers."""
-    coords = tree["quantiles"].coords
-    sweeps = sweeps_of(tree)
-    n_cases = math.prod(coords[dimension].size for dimension in sweeps)
-    if n_cases == 1:
-        return list(rows)
-    in_cases = Counter(row[len(sweeps) :] for row in rows)
-    once = [(*[ALL] * len(sweeps), *said) for said, n in in_cases.items() if n == n_cases]
-    return once + [row for row in rows if in_cases[row[len(sweeps) :]] < n_cases]
+    """Return rows (labels of sweeps, ...), once where they read the same whatever a sweep says, which is then ALL; these in all first.
+
+    A sweep moves few of the answers.
+    """
+    labels = [[label_of(label) for label in tree["quantiles"][sweep].to_series()] for sweep in sweeps_of(tree)]
+    n = len(labels)
+    places: dict[tuple[str, ...], set[tuple[str, ...]]] = {}
+    for row in rows:
+        places.setdefault(row[n:], set()).add(row[:n])
+
+    def idle(k: int, where: set[tuple[str, ...]]) -> bool:
+        return len(labels[k]) > 1 and all((*at[:k], label, *at[k + 1 :]) in where for at in where for label in labels[k])
+
+    folded = {said: [idle(k, where) for k in range(n)] for said, where in places.items()}
+    once = dict.fromkeys((*(ALL if free else label for free, label in zip(folded[row[n:]], row, strict=False)), *row[n:]) for row in rows)
+    return sorted(once, key=lambda row: n > 0 and set(row[:n]) != {ALL})
 
 
 def _together(tree: xr.DataTree, rows: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
@@ -540,7 +546,8 @@ def _conditioned(tree: xr.DataTree, prob: float, most: int) -> list[Part]:
     if "conditioned" not in tree.children:
         return []
     after: Any = tree["conditioned"]
-    worth = [f"{n:,.0f}" for n in sorted(after["ess"].to_numpy().ravel().tolist()) if n == n]
+    answered = after["quantiles"]["flow_pure_kg"].notnull().any(("corridor", "period", "form", "quantile"))  # in the other cases refused
+    worth = [f"{n:,.0f}" for n in sorted(n for n in after["ess"].where(answered).to_numpy().ravel().tolist() if n == n)]
     cut = float(after["contradicted_share"].max())
     said = [_given(tree)]
     if cut > 0.0:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import xarray as xr
 from build import block, row
 from hypothesis import given
 from hypothesis import strategies as st
@@ -236,3 +237,19 @@ def test_the_page_is_made_without_a_template_engine() -> None:
     assert util.find_spec("sim.report") is not None
     source = str(util.find_spec("sim.report").loader.get_source("sim.report"))  # type: ignore[union-attr]
     assert "jinja" not in source
+
+
+def test_what_a_sweep_does_not_move_stands_once() -> None:
+    flow = xr.DataArray(
+        np.zeros((2, 2, 1, 1)), dims=("law", "bound", "corridor", "period"), coords={"law": ["a", "b"], "bound": [0.5, 2.0]}
+    )
+    tree = xr.DataTree.from_dict({"quantiles": xr.Dataset({"flow_pure_kg": flow})})
+    cases = [(law, bound) for law in ("a", "b") for bound in ("0.5", "2")]
+    texts = {"north": "1111", "south": "1122", "east": "1212", "west": "1112", "gone": "12"}
+    rows = [(*case, name, text[k]) for k, case in enumerate(cases) for name, text in texts.items() if k < len(text)]
+    told = printed.alike(tree, rows)
+    assert told[0] == ("all", "all", "north", "1")
+    assert {row for row in told if row[2] == "south"} == {("a", "all", "south", "1"), ("b", "all", "south", "2")}
+    assert {row for row in told if row[2] == "east"} == {("all", "0.5", "east", "1"), ("all", "2", "east", "2")}
+    assert [row for row in told if row[2] == "west"] == [row for row in rows if row[2] == "west"]
+    assert [row for row in told if row[2] == "gone"] == [row for row in rows if row[2] == "gone"]
